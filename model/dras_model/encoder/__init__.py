@@ -1,0 +1,1 @@
+"""The DrasCLR encoder: network, weights, ONNX graph, bundle, runtime."""

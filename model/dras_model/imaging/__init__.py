@@ -1,0 +1,1 @@
+"""From bytes to patches: series, volume, lungs, atlas, registration, resampling, patches, phantom."""

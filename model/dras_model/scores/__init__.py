@@ -1,0 +1,1 @@
+"""Densitometry on the native grid, with definitions and warnings."""

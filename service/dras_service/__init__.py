@@ -1,0 +1,1 @@
+"""How studies come in and results go out."""

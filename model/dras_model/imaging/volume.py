@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Matrix: TypeAlias = NDArray[np.float64]
+Spacing: TypeAlias = tuple[float, float, float]  # (z, y, x) in mm
 Voxel = TypeVar("Voxel", bound=np.generic)
 
 AXIS_ANGLE_TOLERANCE = 1e-3  # |cos| between two axes; direction cosines arrive as rounded decimal text
@@ -34,8 +35,8 @@ class Grid:
         affine = np.array(self.affine, dtype=np.float64)
         if affine.shape != (4, 4) or not np.all(np.isfinite(affine)):
             raise GeometryError("an affine is a finite 4 x 4 matrix")
-        if len(self.shape) != 3 or min(self.shape) < 1:
-            raise GeometryError(f"a grid has three axes of at least one voxel, found {self.shape}")
+        if min(self.shape) < 1:
+            raise GeometryError(f"a grid has at least one voxel along every axis, found {self.shape}")
         spacing = np.linalg.norm(affine[:3, :3], axis=0)
         if np.any(spacing < 1e-3):
             raise GeometryError("a voxel has a positive size along every axis")
@@ -47,7 +48,7 @@ class Grid:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
 
     @property
-    def spacing_mm(self) -> tuple[float, float, float]:
+    def spacing_mm(self) -> Spacing:
         """Voxel size (z, y, x)."""
         z, y, x = np.linalg.norm(self.affine[:3, :3], axis=0)
         return float(z), float(y), float(x)
@@ -76,12 +77,14 @@ class Grid:
 
     def to_world(self, index: NDArray[np.generic]) -> Matrix:
         """Map indices (..., 3) in (z, y, x) to LPS mm (..., 3)."""
-        return np.asarray(index, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]
+        world: Matrix = np.asarray(index, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]
+        return world
 
     def to_index(self, world_mm: NDArray[np.generic]) -> Matrix:
         """Map LPS mm (..., 3) to continuous indices (..., 3) in (z, y, x)."""
         inverse = np.linalg.inv(self.affine)
-        return np.asarray(world_mm, dtype=np.float64) @ inverse[:3, :3].T + inverse[:3, 3]
+        index: Matrix = np.asarray(world_mm, dtype=np.float64) @ inverse[:3, :3].T + inverse[:3, 3]
+        return index
 
     def same_as(self, other: "Grid", *, tolerance_mm: float = 1e-2) -> bool:
         """Whether both grids hold the same voxels, corner for corner."""
@@ -139,9 +142,7 @@ def _nearest_axes(affine: Matrix) -> tuple[tuple[int, ...], Matrix]:
     return axes, np.array([np.sign(matrix[axes[i], i]) for i in range(3)])
 
 
-def _reorient(
-    array: NDArray[Voxel], grid: Grid, orientation: str
-) -> tuple[NDArray[Voxel], Grid]:
+def _reorient(array: NDArray[Voxel], grid: Grid, orientation: str) -> tuple[NDArray[Voxel], Grid]:
     target = [_world_axis(letter) for letter in reversed(orientation)]  # (axis, sign) for z, y, x
     if sorted(axis for axis, _ in target) != [0, 1, 2]:
         raise GeometryError(f"an orientation names each anatomical axis once, found {orientation!r}")

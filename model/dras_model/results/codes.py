@@ -136,14 +136,12 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
             " {most_percent:.0f} % and {most_gap_mm:.0f} mm can be bridged."
         ),
         Code.MIXED_PATIENT: _refusal(
-            "The files of one study UID name {n_patients} patients; they are never mixed."
+            "The files name {n_patients} patients; give one study, or name the series."
         ),
         Code.PIXEL_FORMAT: _refusal(
             "{keyword} is {found}, allowed is {allowed}; the pixels cannot be trusted."
         ),
-        Code.TRUNCATED: _refusal(
-            "{n_files} files end before their pixel data do; send the study again."
-        ),
+        Code.TRUNCATED: _refusal("{n_files} files end before their pixel data do; send the study again."),
         Code.UNDECODABLE: _refusal(
             "The pixel data of {n_files} files cannot be decoded (transfer syntax {syntax})."
         ),
@@ -153,15 +151,11 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
         Code.NOT_HU: _refusal(
             "The values are not Hounsfield units: {reason}; send the original CT reconstruction."
         ),
-        Code.OUT_OF_SCOPE: _refusal(
-            "This is no CT of the lungs: {reason}; no embedding or score is given."
-        ),
+        Code.OUT_OF_SCOPE: _refusal("This is no CT of the lungs: {reason}; no embedding or score is given."),
         Code.VOLUME_TOO_LARGE: _refusal(
             "The series has {megavoxels:.0f} million voxels, more than the {limit:.0f} million allowed."
         ),
-        Code.REGISTRATION_FAILED: _refusal(
-            "The lungs cannot be aligned to the atlas: {reason}."
-        ),
+        Code.REGISTRATION_FAILED: _refusal("The lungs cannot be aligned to the atlas: {reason}."),
         Code.NIFTI_INVALID: _refusal("The NIfTI file cannot be used: {reason}."),
         Code.SHARP_KERNEL: _warning(
             "The convolution kernel {kernel} is sharp: noise raises LAA and lowers Perc15 (by 7 to 14 points of"
@@ -177,8 +171,7 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
             "Contrast agent was given ({evidence}): it raises lung density and lowers LAA."
         ),
         Code.INCOMPLETE_LUNG: _warning(
-            "The lungs touch the {where} of the scan on {percent:.1f} % of their surface there: part of them"
-            " is not imaged."
+            "The lungs reach the {where} of the scan ({percent:.1f} % {of}): part of them is not imaged."
         ),
         Code.PARTIAL_COVERAGE: _warning(
             "About {percent:.0f} % of the atlas' lungs lie inside the scan; regions refer to what was covered."
@@ -199,12 +192,8 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
             "{n_missing} missing slices were interpolated; the widest gap is {gap_mm:.1f} mm."
         ),
         Code.LOSSY: _warning("The images were compressed with loss."),
-        Code.DERIVED_IMAGE: _warning(
-            "The series is marked as derived, not as an original reconstruction."
-        ),
-        Code.FILES_IGNORED: _warning(
-            "{n_ignored} files or images were ignored ({reasons})."
-        ),
+        Code.DERIVED_IMAGE: _warning("The series is marked as derived, not as an original reconstruction."),
+        Code.FILES_IGNORED: _warning("{n_ignored} files or images were ignored ({reasons})."),
         Code.ACQUISITION_UNKNOWN: _warning(
             "The input carries no acquisition data: kernel, contrast and dose are unknown."
         ),

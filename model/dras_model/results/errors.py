@@ -1,10 +1,9 @@
 """The one error of the domain: a code with its fields; the text is rendered from them.
 
-    Refused
-    ├── StudyRefused     this study gets no result (Kind.REFUSAL)
-    └── SetupRefused     a bundle, an atlas or an output place is wrong (Kind.SETUP)
+Refused
+├── StudyRefused     this study gets no result (Kind.REFUSAL)
+└── SetupRefused     a bundle, an atlas or an output place is wrong (Kind.SETUP)
 """
-
 
 from dras_model.results.codes import CODES, Code, Kind, render
 
@@ -39,5 +38,3 @@ class SetupRefused(Refused):
 
 def _rebuild(cls: type[Refused], code: Code, fields: dict[str, str | int | float]) -> Refused:
     return cls(code, **fields)
-
-

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dras_model.results.codes import CODES, Code, Kind, render
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION: Literal["1.0"] = "1.0"
 NOTICE = "Research use only. Not for diagnosis."
 
 
@@ -128,10 +128,11 @@ class LungQuality(Record):
     left_ml: float
     airway_ml: float
     mean_hu: float
-    touches_top_percent: float
-    touches_bottom_percent: float
-    touches_side_percent: float
-    split_by_watershed: bool
+    height_mm: float
+    touches_top_percent: float = Field(description="lung in the top slice, of that in the widest")
+    touches_bottom_percent: float = Field(description="lung in the bottom slice, of that in the widest")
+    touches_side_percent: float = Field(description="slices whose lung reaches the side of the image")
+    cut_apart: bool = Field(description="both lungs touched and were cut at the junction")
 
 
 class RegistrationQuality(Record):

@@ -1,0 +1,233 @@
+"""Lungs of a CT: right, left and the large airways, from HU alone, with numbers to judge them by.
+
+Works on a coarse grid of about 2 mm, where shape is decided, and refines the boundary on the native
+grid, where densities are measured. Needs no weights. Trachea and main bronchi are out, vessels are in.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from dras_model.imaging.airway import find_airway
+from dras_model.imaging.atlas import LEFT, RIGHT
+from dras_model.imaging.coarse import Coarse, coarsen
+from dras_model.imaging.volume import LabelMap, Volume
+from dras_model.results.codes import Code
+from dras_model.results.errors import StudyRefused
+from dras_model.results.study import LungQuality
+
+AIRWAY = 3  # beside RIGHT and LEFT in a subject's lung map
+TISSUE_HU = -400.0  # half-way between parenchyma near -850 and soft tissue near +50
+ROOM_AIR_HU = -960.0  # more than half of what surrounds the body is thinner; of no lung is
+LEAST_LUNG_ML = 300.0
+LEAST_HEIGHT_MM = 80.0
+MOST_CROPPED_PERCENT = 25.0  # of the slices with lung; a heart or spine crop cuts through most
+CORE_MM = 5.0  # erosion that parts the body from table and cables
+SHELL_MM = 4.0
+BROAD_CONTACT = 0.5  # area at the image's sides over volume^(2/3); a grazed lung has 0.1, a mattress 3
+MOST_GAS_SHARE = 0.25  # voxels below GAS_HU in a small "lung"; bowel gas has more
+GAS_HU = -970.0
+SMALL_LUNGS_ML = 1000.0
+LEAST_PIECE_SHARE = 0.05  # of the largest piece; smaller ones are bowel gas, oesophagus, pockets
+CLOSING_MM = 8.0  # vessels up to twice this across are closed into the lung
+_Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lungs:
+    """`map` holds RIGHT, LEFT and AIRWAY on the grid of the volume it was made from."""
+
+    map: LabelMap
+    quality: LungQuality
+
+
+def segment_lungs(volume: Volume) -> Lungs:
+    """Segment both lungs of a volume whose x axis grows to the patient's left and z to the head.
+
+    Raises StudyRefused OUT_OF_SCOPE where nothing in the image looks like a lung.
+    """
+    if volume.grid.orientation[0] != "L" or volume.grid.orientation[2] != "S":
+        raise ValueError(f"orient the volume to L.S first, found {volume.grid.orientation}")
+    coarse = coarsen(volume)
+    air, middle = _inner_air(coarse)
+    airway = find_airway(coarse, air)
+    labels, was_cut = _two_lungs(coarse, air & ~airway, middle)
+    labels[airway & (labels == 0)] = AIRWAY
+    closed = _close(coarse, labels)
+    native = _refine(volume, coarse, closed)
+    quality = _measure(volume, native, was_cut)
+    _require_lungs(quality)
+    _refuse_gas(volume, native, quality)
+    return Lungs(LabelMap(native, volume.grid), quality)
+
+
+def _inner_air(coarse: Coarse) -> tuple[_Mask, float]:
+    """Air that the body encloses, and the column of the body's middle.
+
+    Room air reaches the sides of the image. Air inside the table or a cushion does not, but it is
+    the table's shell around it, not the body.
+    """
+    tissue = coarse.hu >= TISSUE_HU
+    core = _largest(coarse.distance_mm(~tissue) > CORE_MM)
+    if not core.any():
+        raise StudyRefused(Code.OUT_OF_SCOPE, reason="there is no body in the image")
+    body = coarse.distance_mm(core) <= 2 * CORE_MM
+    pieces, count = ndimage.label(~tissue)
+    surroundings = _reaches_sides(coarse, pieces, count)
+    shell = tissue & (coarse.distance_mm(~tissue) <= SHELL_MM)
+    near = ndimage.grey_dilation(pieces, size=(3, 3, 3)) * shell
+    of_body = np.bincount(near[body], minlength=count + 1) / np.maximum(np.bincount(near.ravel()), 1)
+    inside = ~surroundings & (of_body > 0.5)
+    inside[0] = False
+    columns = np.nonzero(core)[2]
+    return inside[pieces], float(np.median(columns))
+
+
+def _reaches_sides(coarse: Coarse, pieces: NDArray[np.integer], count: int) -> NDArray[np.bool_]:
+    """Which pieces lie around the body: they meet the sides of the image broadly, or are room air.
+
+    A lung that a tight field of view grazes meets the side on a small part of its surface.
+    """
+    z_mm, y_mm, x_mm = coarse.spacing_mm
+    faces = [(pieces[:, [0, -1]], z_mm * x_mm), (pieces[..., [0, -1]], z_mm * y_mm)]
+    contact_mm2 = sum(np.bincount(face.ravel(), minlength=count + 1) * mm2 for face, mm2 in faces)
+    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
+    thin = np.bincount(pieces.ravel(), weights=coarse.hu.ravel() < ROOM_AIR_HU, minlength=count + 1)
+    broad = contact_mm2 > BROAD_CONTACT * (sizes * coarse.voxel_ml * 1000.0) ** (2 / 3)
+    return np.asarray((contact_mm2 > 0) & (broad | (thin > 0.5 * sizes)))
+
+
+def _largest(mask: _Mask) -> _Mask:
+    pieces, count = ndimage.label(mask)
+    if count == 0:
+        return mask
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return np.asarray(pieces == sizes.argmax())
+
+
+def _two_lungs(coarse: Coarse, air: _Mask, middle: float) -> tuple[NDArray[np.uint8], bool]:
+    """Label RIGHT and LEFT; where both lungs touch, they are cut at the narrowest place."""
+    pieces, count = ndimage.label(air)
+    labels = np.zeros(air.shape, dtype=np.uint8)
+    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    largest = int(sizes.max())
+    if largest * coarse.voxel_ml < LEAST_LUNG_ML / 3:
+        raise StudyRefused(
+            Code.OUT_OF_SCOPE,
+            reason=f"the largest air space inside the body is {largest * coarse.voxel_ml:.0f} mL",
+        )
+    kept = [int(i) for i in np.argsort(-sizes, kind="stable") if sizes[i] >= LEAST_PIECE_SHARE * largest]
+    was_cut = False
+    for piece in kept:
+        mask = pieces == piece
+        left_share = float(np.mean(np.nonzero(mask)[2] > middle))
+        if sizes[piece] > 0.5 * largest and 0.15 < left_share < 0.85:
+            labels[mask] = _cut(coarse, mask)[mask]
+            was_cut = True
+        elif sizes[piece] > 0.25 * largest or not _is_gas(coarse, mask):
+            labels[mask] = LEFT if left_share >= 0.5 else RIGHT
+    return labels, was_cut
+
+
+def _is_gas(coarse: Coarse, mask: _Mask) -> bool:
+    """Whether a piece is gas in a hollow organ: almost all of it as thin as air, unlike lung."""
+    values = coarse.hu[ndimage.binary_erosion(mask)]
+    return values.size > 0 and float(np.median(values)) < -965.0
+
+
+def _cut(coarse: Coarse, mask: _Mask) -> NDArray[np.uint8]:
+    """Cut one piece into RIGHT and LEFT half-way between its two cores.
+
+    Erosion parts the lungs at the anterior or posterior junction, where they touch over a few
+    millimetres; both cores have lost the same margin there, so half-way is the junction.
+    """
+    depth = coarse.distance_mm(~mask)
+    for radius_mm in np.arange(2.0, 40.0, 2.0):
+        cores, count = ndimage.label(depth > radius_mm)
+        sizes = np.bincount(cores.ravel(), minlength=count + 1)
+        sizes[0] = 0
+        order = np.argsort(-sizes, kind="stable")[:2]
+        if count >= 2 and sizes[order[1]] >= 0.2 * sizes[order[0]]:
+            one, other = (cores == i for i in order)
+            if np.mean(np.nonzero(one)[2]) > np.mean(np.nonzero(other)[2]):
+                one, other = other, one
+            nearer_left = coarse.distance_mm(other) < coarse.distance_mm(one)
+            return np.where(nearer_left, LEFT, RIGHT).astype(np.uint8)
+    return np.full(mask.shape, RIGHT, dtype=np.uint8)
+
+
+def _close(coarse: Coarse, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Close vessels and hilar notches into each lung, without taking from the other or the airway."""
+    closed = labels.copy()
+    for side in (RIGHT, LEFT):
+        own = labels == side
+        if not own.any():
+            continue
+        reached = coarse.distance_mm(own) <= CLOSING_MM
+        filled = coarse.distance_mm(~reached) > CLOSING_MM
+        # In three dimensions: slice by slice the dome of the diaphragm would be a hole.
+        filled = ndimage.binary_fill_holes(filled)
+        closed[filled & (labels == 0)] = side
+    return closed
+
+
+def _refine(volume: Volume, coarse: Coarse, closed: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Bring the coarse labels to the native grid; near their surface a voxel must be thin itself."""
+    grown = ndimage.grey_dilation(closed, footprint=ndimage.generate_binary_structure(3, 1))
+    grown = np.where(closed > 0, closed, grown).astype(np.uint8)
+    core = ndimage.binary_erosion(closed > 0, border_value=1)
+    native = coarse.expand(grown)
+    inside = coarse.expand(core)
+    native[~(inside | (volume.hu < TISSUE_HU))] = 0
+    return native
+
+
+def _measure(volume: Volume, native: NDArray[np.uint8], was_cut: bool) -> LungQuality:
+    voxels = np.bincount(native.ravel(), minlength=4)
+    lung = (native == RIGHT) | (native == LEFT)
+    n_lung = int(voxels[RIGHT] + voxels[LEFT])
+    planes = lung.sum(axis=(1, 2))
+    widest = max(int(planes.max()), 1)
+    with_lung = np.nonzero(planes)[0]
+    at_side = lung[:, [0, -1]].any(axis=(1, 2)) | lung[..., [0, -1]].any(axis=(1, 2))
+    return LungQuality(
+        right_ml=float(voxels[RIGHT] * volume.grid.voxel_ml),
+        left_ml=float(voxels[LEFT] * volume.grid.voxel_ml),
+        airway_ml=float(voxels[AIRWAY] * volume.grid.voxel_ml),
+        mean_hu=float(volume.hu[lung].mean(dtype=np.float64)) if n_lung else 0.0,
+        height_mm=float(np.ptp(with_lung) + 1) * volume.grid.spacing_mm[0] if n_lung else 0.0,
+        touches_top_percent=100.0 * float(planes[-1]) / widest,
+        touches_bottom_percent=100.0 * float(planes[0]) / widest,
+        touches_side_percent=100.0 * float(at_side.sum()) / max(with_lung.size, 1),
+        cut_apart=was_cut,
+    )
+
+
+def _require_lungs(quality: LungQuality) -> None:
+    total_ml = quality.right_ml + quality.left_ml
+    if total_ml < LEAST_LUNG_ML:
+        raise StudyRefused(Code.OUT_OF_SCOPE, reason=f"only {total_ml:.0f} mL look like lung")
+    if quality.height_mm < LEAST_HEIGHT_MM:
+        raise StudyRefused(Code.OUT_OF_SCOPE, reason=f"only {quality.height_mm:.0f} mm of lung are imaged")
+    if quality.touches_side_percent > MOST_CROPPED_PERCENT:
+        raise StudyRefused(
+            Code.OUT_OF_SCOPE,
+            reason=f"the field of view cuts through the lungs in {quality.touches_side_percent:.0f} % of"
+            " their slices",
+        )
+
+
+def _refuse_gas(volume: Volume, native: NDArray[np.uint8], quality: LungQuality) -> None:
+    """Refuse an abdomen: little that looks like lung, and much of that as thin as bowel gas."""
+    if quality.right_ml + quality.left_ml > SMALL_LUNGS_ML:
+        return
+    values = volume.hu[(native == RIGHT) | (native == LEFT)]
+    share = float(np.mean(values < GAS_HU))
+    if share > MOST_GAS_SHARE:
+        raise StudyRefused(
+            Code.OUT_OF_SCOPE, reason=f"{100 * share:.0f} % of the air inside the body is gas, not lung"
+        )

@@ -1,0 +1,278 @@
+"""`qc.png`: six sections with contours, patches and low attenuation, and the numbers beside them.
+
+Radiological convention: the patient's right is on the viewer's left. Drawn without pyplot, so that
+it holds no global state and runs in any thread.
+"""
+
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from dras_model.imaging.atlas import LEFT, RIGHT
+from dras_model.imaging.lungs import AIRWAY
+from dras_model.imaging.patches import LAA_HU, Patches
+from dras_model.imaging.volume import LabelMap, Volume
+from dras_model.results.study import NOTICE, Region, StudyResult
+
+BACKGROUND, INK, FAINT = "#0e1116", "#e8eaed", "#8b949e"
+CONTOURS = {RIGHT: "#4cc2ff", LEFT: "#ffb454", AIRWAY: "#7ee787"}
+LOW_ATTENUATION, VALID_PATCH, INVALID_PATCH = "#ff4d6d", "#ffffff", "#d29922"
+WARNING, SEVERE = "#d29922", "#ff7b72"
+WINDOW_HU = (-1050.0, 250.0)  # wide enough for lung and mediastinum
+MARGIN_MM = 25.0
+# code, heading, unit shown, format
+TABLE = (
+    ("LAA-950insp", "LAA-950", "%", ".2f"),
+    ("LAA-910insp", "LAA-910", "%", ".1f"),
+    ("Perc15", "Perc15", "HU", ".0f"),
+    ("MLD", "MLD", "HU", ".0f"),
+    ("volume", "Volume", "L", ".2f"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One picture: the plane `index` of array axis `axis`, of `volume` in LAS."""
+
+    title: str
+    axis: int
+    index: int
+
+
+def draw_qc(path: Path, *, result: StudyResult, volume: Volume, lungs: LabelMap, patches: Patches) -> None:
+    """Draw the picture; `volume` and `lungs` share a grid, of orientation LAS."""
+    figure = Figure(figsize=(17.0, 9.2), dpi=110, facecolor=BACKGROUND)
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(
+        2, 4, width_ratios=(1, 1, 1, 1.05), left=0.012, right=0.988, top=0.915, bottom=0.035, wspace=0.04,
+        hspace=0.09,
+    )  # fmt: skip
+    box = _lung_box(lungs)
+    for place, section in enumerate(_sections(lungs)):
+        axes = figure.add_subplot(grid[place // 3, place % 3])
+        _draw_section(axes, section, volume=volume, lungs=lungs, patches=patches, box=box)
+    panel = figure.add_subplot(grid[:, 3])
+    _write_panel(panel, result)
+    _write_titles(figure, result)
+    figure.savefig(path, facecolor=BACKGROUND)
+
+
+def _lung_box(lungs: LabelMap) -> list[tuple[int, int]]:
+    """First and last plane with lung along each axis, with a margin, inside the image."""
+    box = []
+    lung = (lungs.labels == RIGHT) | (lungs.labels == LEFT)
+    for axis, size_mm in enumerate(lungs.grid.spacing_mm):
+        planes = np.nonzero(lung.any(axis=tuple(other for other in range(3) if other != axis)))[0]
+        margin = round(MARGIN_MM / size_mm)
+        last = lungs.labels.shape[axis] - 1
+        box.append((max(int(planes[0]) - margin, 0), min(int(planes[-1]) + margin, last)))
+    return box
+
+
+def _sections(lungs: LabelMap) -> list[Section]:
+    """Coronal and both sagittal sections through most lung; axial ones at three heights."""
+    labels = lungs.labels
+    counts = (labels == RIGHT) | (labels == LEFT)
+    coronal = int(counts.sum(axis=(0, 2)).argmax())
+    right = int((labels == RIGHT).sum(axis=(0, 1)).argmax())
+    left = int((labels == LEFT).sum(axis=(0, 1)).argmax())
+    planes = np.nonzero(counts.any(axis=(1, 2)))[0]
+    low, high = int(planes[0]), int(planes[-1])
+    apical, middle, basal = (round(low + part * (high - low)) for part in (0.78, 0.5, 0.25))
+    return [
+        Section("coronal", 1, coronal),
+        Section("sagittal, right lung", 2, right),
+        Section("sagittal, left lung", 2, left),
+        Section("axial, apical", 0, apical),
+        Section("axial, middle", 0, middle),
+        Section("axial, basal", 0, basal),
+    ]
+
+
+def _draw_section(
+    axes: Axes, section: Section, *, volume: Volume, lungs: LabelMap, patches: Patches,
+    box: list[tuple[int, int]],
+) -> None:  # fmt: skip
+    rows, columns = (axis for axis in range(3) if axis != section.axis)
+    spacing = volume.grid.spacing_mm
+    plane = np.take(volume.hu, section.index, axis=section.axis)
+    labels = np.take(lungs.labels, section.index, axis=section.axis)
+    extent = (
+        -0.5 * spacing[columns],
+        (plane.shape[1] - 0.5) * spacing[columns],
+        -0.5 * spacing[rows],
+        (plane.shape[0] - 0.5) * spacing[rows],
+    )
+    axes.imshow(
+        plane, cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], origin="lower", extent=extent,
+        interpolation="bilinear",
+    )  # fmt: skip
+    _draw_low_attenuation(axes, plane, labels, extent)
+    _draw_patches(axes, section, volume=volume, patches=patches, axes_of=(rows, columns))
+    x_mm = np.arange(plane.shape[1]) * spacing[columns]
+    y_mm = np.arange(plane.shape[0]) * spacing[rows]
+    for label, colour in CONTOURS.items():
+        mask = labels == label
+        if mask.any() and not mask.all():
+            axes.contour(x_mm, y_mm, mask, levels=[0.5], colors=[colour], linewidths=1.1)
+    axes.set_xlim(box[columns][0] * spacing[columns], box[columns][1] * spacing[columns])
+    axes.set_ylim(box[rows][0] * spacing[rows], box[rows][1] * spacing[rows])
+    _dress(axes, section)
+
+
+def _draw_low_attenuation(
+    axes: Axes,
+    plane: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    extent: tuple[float, float, float, float],
+) -> None:
+    low = (plane <= LAA_HU) & ((labels == RIGHT) | (labels == LEFT))
+    if low.any():
+        shown = np.ma.masked_where(~low, np.ones_like(plane))
+        axes.imshow(
+            shown, cmap=ListedColormap([LOW_ATTENUATION]), alpha=0.75, origin="lower", extent=extent,
+            interpolation="nearest",
+        )  # fmt: skip
+
+
+def _draw_patches(
+    axes: Axes, section: Section, *, volume: Volume, patches: Patches, axes_of: tuple[int, int]
+) -> None:
+    """Outline the patches whose middle is nearest to the section: one layer of the lattice."""
+    rows, columns = axes_of
+    spacing = volume.grid.spacing_mm
+    size_mm = float(patches.hu.shape[1])  # the lattice is 1 mm
+    corners_mm = volume.grid.to_index(patches.corner_mm) * np.array(spacing)
+    here_mm = section.index * spacing[section.axis]
+    distance_mm = np.abs(corners_mm[:, section.axis] + size_mm / 2.0 - here_mm)
+    layer = distance_mm <= size_mm / 2.0
+    if not layer.any():
+        return
+    nearest = corners_mm[layer, section.axis][np.argmin(distance_mm[layer])]
+    layer &= np.abs(corners_mm[:, section.axis] - nearest) <= 13.0  # half of the 26 mm lattice step
+    for corner, valid in zip(corners_mm[layer], patches.valid[layer], strict=True):
+        outline = Rectangle(
+            (corner[columns] - 0.5, corner[rows] - 0.5), size_mm, size_mm, fill=False,
+            edgecolor=VALID_PATCH if valid else INVALID_PATCH, linewidth=0.6 if valid else 0.9,
+            alpha=0.38 if valid else 0.9, linestyle="-" if valid else ":",
+        )  # fmt: skip
+        axes.add_patch(outline)
+
+
+def _dress(axes: Axes, section: Section) -> None:
+    """Title, orientation letters, and anterior to the viewer's left in sagittal sections."""
+    axes.set_axis_off()
+    axes.set_anchor("N")
+    axes.set_title(section.title, color=FAINT, fontsize=9.5, loc="left", pad=3)
+    left, right = {0: ("R", "L"), 1: ("R", "L"), 2: ("A", "P")}[section.axis]
+    top = "A" if section.axis == 0 else "H"
+    if section.axis == 2:
+        axes.invert_xaxis()
+    for x, y, letter in ((0.015, 0.5, left), (0.985, 0.5, right), (0.5, 0.975, top)):
+        axes.text(
+            x, y, letter, transform=axes.transAxes, color=INK, fontsize=9, fontweight="bold",
+            ha="center", va="center", alpha=0.85,
+        )  # fmt: skip
+
+
+def _write_titles(figure: Figure, result: StudyResult) -> None:
+    geometry, acquisition = result.geometry, result.acquisition
+    x, y, z = geometry.size_xyz
+    facts = [
+        f"{z} slices of {x} × {y}",
+        f"{geometry.spacing_xyz_mm[0]:.2f} × {geometry.spacing_xyz_mm[2]:.2f} mm",
+        f"kernel {acquisition.kernel or 'unknown'}",
+        acquisition.manufacturer or "unknown scanner",
+    ]
+    figure.text(0.012, 0.972, "Lungs, patches and low attenuation", color=INK, fontsize=15, va="center")
+    figure.text(0.012, 0.943, "   ·   ".join(facts), color=FAINT, fontsize=10, va="center")
+    weights = result.provenance.weights.training
+    figure.text(0.988, 0.972, NOTICE, color=INK, fontsize=11, ha="right", va="center")
+    colour = SEVERE if weights == "untrained" else FAINT
+    figure.text(
+        0.988, 0.943, f"encoder weights: {weights}", color=colour, fontsize=10, ha="right", va="center"
+    )
+
+
+def _write_panel(axes: Axes, result: StudyResult) -> None:
+    axes.set_axis_off()
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    y = _write_legend(axes, 0.985)
+    y = _write_table(axes, result, y - 0.035)
+    y = _write_quality(axes, result, y - 0.03)
+    _write_warnings(axes, result, y - 0.03)
+
+
+def _write_legend(axes: Axes, y: float) -> float:
+    entries = (
+        ("right", CONTOURS[RIGHT]),
+        ("left", CONTOURS[LEFT]),
+        ("airway", CONTOURS[AIRWAY]),
+        (f"≤ {LAA_HU:.0f} HU", LOW_ATTENUATION),
+        ("patch", VALID_PATCH),
+        ("invalid", INVALID_PATCH),
+    )
+    for x, (name, colour) in zip((0.03, 0.16, 0.28, 0.43, 0.65, 0.81), entries, strict=True):
+        axes.plot([x, x + 0.03], [y, y], color=colour, linewidth=2.5, solid_capstyle="butt")
+        axes.text(x + 0.04, y, name, color=INK, fontsize=8, va="center")
+    return y
+
+
+def _write_table(axes: Axes, result: StudyResult, y: float) -> float:
+    columns = [0.42, 0.56, 0.69, 0.82, 0.99]
+    for x, (_, title, unit, _) in zip(columns, TABLE, strict=True):
+        axes.text(x, y, title, color=FAINT, fontsize=8.5, ha="right")
+        axes.text(x, y - 0.02, unit, color=FAINT, fontsize=7.5, ha="right")
+    y -= 0.028
+    for region in Region:
+        y -= 0.026
+        indent = 0.06 if "_" in region.value else 0.03
+        name = region.value.replace("_", " ")
+        weight = "bold" if region is Region.WHOLE else "normal"
+        axes.text(indent, y, name, color=INK if indent < 0.05 else FAINT, fontsize=9, fontweight=weight)
+        for x, (code, _, unit, form) in zip(columns, TABLE, strict=True):
+            value = result.score(code, region).value
+            shown = "–" if value is None else format(value / 1000.0 if unit == "L" else value, form)
+            axes.text(x, y, shown, color=INK, fontsize=9, ha="right", fontweight=weight)
+    return y
+
+
+def _write_quality(axes: Axes, result: StudyResult, y: float) -> float:
+    registration, patches = result.qc.registration, result.qc.patches
+    alignment = (
+        f"alignment: Dice right {registration.dice_right:.2f}, left {registration.dice_left:.2f},"
+        f" rotation {registration.rotation_degrees:.0f}°, coverage {100 * registration.coverage:.0f} %"
+    )
+    validity = (
+        f"patches: {patches.n_valid} of {patches.n_patches} valid, {patches.n_outside} outside the scan"
+    )
+    for line in (alignment, validity):
+        axes.text(0.03, y, line, color=FAINT, fontsize=8.5)
+        y -= 0.023
+    return y
+
+
+def _write_warnings(axes: Axes, result: StudyResult, y: float) -> None:
+    shown = sorted(result.warnings, key=lambda warning: warning.severity != "severe")
+    title = f"{len(shown)} warnings" if shown else "no warnings"
+    axes.text(0.03, y, title, color=INK, fontsize=10, fontweight="bold")
+    for warning in shown:
+        lines = textwrap.wrap(warning.message, 72)
+        if y - 0.024 - 0.021 * (len(lines) + 1) < 0.0:
+            axes.text(0.03, y - 0.024, "… more in result.json", color=FAINT, fontsize=8.5)
+            return
+        y -= 0.025
+        colour = SEVERE if warning.severity == "severe" else WARNING
+        axes.text(0.03, y, warning.code.value, color=colour, fontsize=8.5, fontweight="bold")
+        for line in lines:
+            y -= 0.02
+            axes.text(0.03, y, line, color=INK, fontsize=8)

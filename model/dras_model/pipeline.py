@@ -20,6 +20,7 @@ from dras_model.encoder.manifest import Untrained
 from dras_model.encoder.runtime import Encoder
 from dras_model.imaging.atlas import Atlas
 from dras_model.imaging.lungs import Lungs, segment_lungs
+from dras_model.imaging.parallel import one_blas_thread
 from dras_model.imaging.patches import LEAST_INSIDE, LEAST_LUNG, Patches, cut_patches
 from dras_model.imaging.registration import Alignment, align
 from dras_model.imaging.study import StudyHeader, read_header, read_study
@@ -97,7 +98,11 @@ def prepare(
     source: Path, *, atlas: Atlas, series_uid: str | None = None, clock: Clock | None = None
 ) -> Prepared:
     """Read, segment, align, cut and measure. Raises StudyRefused."""
-    clock = clock or Clock()
+    with one_blas_thread():
+        return _prepare(source, atlas, series_uid, clock or Clock())
+
+
+def _prepare(source: Path, atlas: Atlas, series_uid: str | None, clock: Clock) -> Prepared:
     with clock.stage(Stage.READ):
         study = read_study(source, series_uid=series_uid)
         volume = study.volume.oriented(atlas.orientation)

@@ -1,1 +1,5 @@
-"""The DrasCLR encoder: network, weights, ONNX graph, bundle, runtime."""
+"""The DrasCLR encoder: one architecture, its weights, the graph that serves them, the bundle they travel in.
+
+`architecture` names the layers; `weights` holds the numbers; `reference`, `network` and `graph` are three
+forms of the same function (readable, trainable, served); `bundle` carries and `runtime` runs the served one.
+"""

@@ -10,6 +10,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from dras_model.imaging.pixels import AIR_HU, PADDING_BELOW_HU, check_hu
@@ -19,6 +21,7 @@ from dras_model.results.errors import StudyRefused
 
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _REVERSED = np.eye(4)[[2, 1, 0, 3]]
+_UNREADABLE = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError, zlib.error)
 LEAST_SIDE = 12  # voxels
 
 
@@ -45,7 +48,7 @@ def load_array(path: Path) -> tuple[NDArray[np.float32], Grid]:
         if image.header["sform_code"] == 0 and image.header["qform_code"] == 0:
             raise StudyRefused(Code.NIFTI_INVALID, reason="its header gives no position and orientation")
         array = np.asarray(image.dataobj, dtype=np.float32)
-    except (ImageFileError, OSError, EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
+    except _UNREADABLE as error:
         raise StudyRefused(Code.NIFTI_INVALID, reason="it is damaged or no NIfTI image") from error
     array = array.reshape([size for axis, size in enumerate(array.shape) if axis < 3 or size > 1])
     if array.ndim != 3:

@@ -5,10 +5,13 @@ products instead of a sum over 64 neighbours. The matrix is banded in practice (
 by 0.268 a voxel), so it is applied in blocks of rows with the columns that matter.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from dras_model.imaging.parallel import each_slab
 from dras_model.imaging.volume import Grid, Volume
 
 BLOCK_ROWS = 48
@@ -72,20 +75,29 @@ def _mirror(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
 def apply_along(weights: NDArray[np.float32], array: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
     """Multiply `array` by `weights` (n_out, n_in) along one axis, block by block."""
     n_out = weights.shape[0]
-    shape = tuple(n_out if i == axis else n for i, n in enumerate(array.shape))
-    result = np.empty(shape, dtype=np.float32)
-    flat = array.reshape(array.shape[0], -1) if axis == 0 else array
+    result = np.empty(tuple(n_out if i == axis else n for i, n in enumerate(array.shape)), dtype=np.float32)
+    blocks = list(_blocks(weights))
+    # Along z a plane is one long row, so that a slab is a run of columns; else a slab is a run of planes.
+    source = array.reshape(array.shape[0], -1) if axis == 0 else array
     target = result.reshape(n_out, -1) if axis == 0 else result
-    for begin in range(0, n_out, BLOCK_ROWS):
+
+    def work(slab: slice) -> None:
+        for rows, columns, block in blocks:
+            if axis == 0:
+                np.matmul(block, source[columns, slab], out=target[rows, slab])
+            elif axis == 1:
+                np.matmul(block, source[slab, columns], out=target[slab, rows])
+            else:
+                np.matmul(source[slab, :, columns], block.T, out=target[slab, :, rows])
+
+    each_slab(work, source.shape[1] if axis == 0 else source.shape[0])
+    return result
+
+
+def _blocks(weights: NDArray[np.float32]) -> Iterator[tuple[slice, slice, NDArray[np.float32]]]:
+    """Yield runs of rows, the columns that are not zero in them, and that part of the matrix."""
+    for begin in range(0, weights.shape[0], BLOCK_ROWS):
         rows = weights[begin : begin + BLOCK_ROWS]
         used = np.nonzero(rows.any(axis=0))[0]
-        low, high = int(used[0]), int(used[-1]) + 1
-        block = np.ascontiguousarray(rows[:, low:high])
-        end = begin + len(rows)
-        if axis == 2:
-            np.matmul(flat[..., low:high], block.T, out=target[..., begin:end])
-        elif axis == 1:
-            np.matmul(block, flat[:, low:high], out=target[:, begin:end])
-        else:
-            np.matmul(block, flat[low:high], out=target[begin:end])
-    return result
+        columns = slice(int(used[0]), int(used[-1]) + 1)
+        yield slice(begin, begin + len(rows)), columns, np.ascontiguousarray(rows[:, columns])

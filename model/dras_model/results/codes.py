@@ -56,7 +56,6 @@ class Code(StrEnum):
     NOT_INSPIRATION = "NOT_INSPIRATION"
     SEGMENTATION_SUSPECT = "SEGMENTATION_SUSPECT"
     REGISTRATION_SUSPECT = "REGISTRATION_SUSPECT"
-    ORIENTATION_SUSPECT = "ORIENTATION_SUSPECT"
     ATYPICAL = "ATYPICAL"
     TILT = "TILT"
     INTERPOLATED_SLICES = "INTERPOLATED_SLICES"
@@ -181,9 +180,6 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
         ),
         Code.SEGMENTATION_SUSPECT: _warning("The lung segmentation is doubtful: {evidence}."),
         Code.REGISTRATION_SUSPECT: _warning("The alignment to the atlas is doubtful: {evidence}."),
-        Code.ORIENTATION_SUSPECT: _warning(
-            "The content contradicts the orientation in the header: {evidence}."
-        ),
         Code.ATYPICAL: _warning("The lungs are atypical: {evidence}."),
         Code.TILT: _warning(
             "The gantry was tilted by {degrees:.1f}°; slices were sheared to the true geometry."

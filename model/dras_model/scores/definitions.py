@@ -24,12 +24,10 @@ _TAIL = _MEAN | {Code.SHARP_KERNEL, Code.UNKNOWN_KERNEL, Code.THICK_SLICE, Code.
 class Definition:
     """One score: `compute(values, voxel_ml)` over the HU of a region's lung voxels (n,), n >= 1.
 
-    `sensitive_to` are the warnings that bear on it; `column` is its name in the Chest Imaging
-    Platform's parenchyma phenotypes.
+    `sensitive_to` are the warnings that bear on it.
     """
 
     code: str
-    column: str
     unit: str
     definition: str
     reference: str
@@ -66,7 +64,6 @@ def _mass(values: Values, voxel_ml: float) -> float:
 def _laa(threshold: int) -> Definition:
     return Definition(
         code=f"LAA{threshold}insp",
-        column=f"LAA{-threshold}",
         unit="%",
         definition=f"voxels at or below {threshold} HU over all lung voxels, at full inspiration",
         reference="Schroeder et al., AJR 2013",
@@ -82,7 +79,6 @@ DEFINITIONS: tuple[Definition, ...] = (
     _laa(-910),
     Definition(
         code="Perc15",
-        column="Perc15",
         unit="HU",
         definition="HU below which 15 % of the lung voxels lie (linear interpolation between ranks)",
         reference="Parr et al., Thorax 2006",
@@ -92,7 +88,6 @@ DEFINITIONS: tuple[Definition, ...] = (
     ),
     Definition(
         code="MLD",
-        column="HUMean",
         unit="HU",
         definition="mean HU of the lung voxels",
         reference="Chest Imaging Platform, parenchyma phenotypes",
@@ -101,7 +96,6 @@ DEFINITIONS: tuple[Definition, ...] = (
     ),
     Definition(
         code="volume",
-        column="Volume",
         unit="mL",
         definition="number of lung voxels times the volume of one, vessels included, airways not",
         reference="Chest Imaging Platform, parenchyma phenotypes",
@@ -110,7 +104,6 @@ DEFINITIONS: tuple[Definition, ...] = (
     ),
     Definition(
         code="mass",
-        column="Mass",
         unit="g",
         definition="sum of (HU + 1000) / 1000 g/mL times the voxel volume, HU below -1000 taken as -1000",
         reference="Chest Imaging Platform, parenchyma phenotypes",

@@ -1,0 +1,62 @@
+"""What many tests share: the material beside the project, one atlas, one encoder, one phantom."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dras_model.encoder.runtime import Encoder
+from dras_model.imaging.atlas import Atlas
+from dras_model.imaging.phantom import Emphysema, Phantom, PhantomSpec, make_phantom
+from dras_model.imaging.phantom.spec import EmphysemaKind
+from dras_model.imaging.phantom_dicom import write_series
+from dras_model.library import open_atlas, open_bundle
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    folder = Path(os.environ.get("DRAS_SHARED", ROOT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"no material to compare with at {folder}; DRAS_SHARED names another place")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library of this test run's own, so that no test sees what an installation has collected."""
+    folder = tmp_path_factory.mktemp("library")
+    os.environ["DRAS_LIBRARY"] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def atlas(library: Path) -> Atlas:
+    return open_atlas()
+
+
+@pytest.fixture(scope="session")
+def encoder(atlas: Atlas) -> Encoder:
+    return Encoder.open(open_bundle(None, atlas))
+
+
+@pytest.fixture(scope="session")
+def phantom() -> Phantom:
+    """A whole thorax at 3 x 3 x 3.75 mm with 10 % centrilobular emphysema and some noise."""
+    return make_phantom(
+        PhantomSpec(
+            seed=7,
+            n_slices=80,
+            matrix=128,
+            noise_hu=8.0,
+            emphysema=Emphysema(EmphysemaKind.CENTRILOBULAR, 0.10),
+        )
+    )
+
+
+@pytest.fixture(scope="session")
+def phantom_study(phantom: Phantom, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("phantom") / "study"
+    write_series(phantom.volume, folder)
+    return folder

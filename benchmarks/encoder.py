@@ -32,7 +32,6 @@ from dras_model.encoder.runtime import Encoder
 from dras_model.encoder.weights import EncoderWeights, initialise
 from dras_model.imaging.builtin_atlas import builtin_atlas
 from dras_model.imaging.parallel import available_cores
-from dras_model.imaging.parallel import available_cores
 
 Work: TypeAlias = Callable[[], object]
 

@@ -68,6 +68,12 @@ class Slice:
     acquisition: Acquisition
 
 
+def is_dicom(path: Path) -> bool:
+    """Whether a file says by its magic that it is DICOM (PS3.10 7.1)."""
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
 def read_slices(path: Path) -> list[Slice]:
     """Read the header of one file; empty where the file is no DICOM image."""
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from dras_model.imaging.nifti import is_nifti, read_nifti
 from dras_model.imaging.pixels import read_volume
 from dras_model.imaging.series import ChosenSeries, choose_series
+from dras_model.imaging.slices import is_dicom
 from dras_model.imaging.source import open_source
 from dras_model.imaging.volume import Grid, Volume
 from dras_model.results.codes import Code
@@ -60,10 +61,10 @@ def read_study(source: Path, *, series_uid: str | None = None) -> Study:
 
 @contextmanager
 def _opened(source: Path, series_uid: str | None) -> Iterator[ChosenSeries | Path]:
-    """Yield the chosen DICOM series, or the one NIfTI file."""
+    """Yield the chosen DICOM series, or the one NIfTI file where there is no DICOM."""
     with open_source(source) as files:
         images = [file for file in files if is_nifti(file)]
-        if not images:
+        if not images or any(is_dicom(file) for file in files):
             yield choose_series(files, series_uid=series_uid)
         elif len(images) == 1:
             yield images[0]

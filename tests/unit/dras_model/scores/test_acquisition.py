@@ -61,7 +61,7 @@ def test_slices_above_three_millimetres_are_severe() -> None:
         ({"touches_side_percent": 5.0}, Code.INCOMPLETE_LUNG),
         ({"mean_hu": -694.0}, Code.NOT_INSPIRATION),
         ({"right_ml": 900.0, "left_ml": 800.0}, Code.ATYPICAL),
-        ({"right_ml": 4500.0}, Code.SEGMENTATION_SUSPECT),
+        ({"right_ml": 6000.0}, Code.SEGMENTATION_SUSPECT),
     ],
 )
 def test_each_fault_of_the_lungs_raises_its_warning(change: dict[str, float], code: Code) -> None:

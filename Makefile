@@ -1,0 +1,70 @@
+# Every target does its own set-up, in .venv inside the checkout. `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= demo-output
+STUDY ?=
+# The PyTorch that tests and training use; serving never imports it. Choose another build with, e.g.,
+#   make test TORCH="torch==2.13.0+cpu --extra-index-url <index of CPU builds>"
+TORCH ?= torch==2.13.0
+
+.PHONY: help setup setup-dev demo test check format schema bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: $(VENV)/.installed  ## install the command and the service: .venv/bin/dras
+
+setup-dev: $(VENV)/.installed-dev
+
+demo: setup  ## run one study through the service; STUDY=path takes a DICOM folder or zip, OUT=folder
+	$(BIN)/dras demo $(if $(STUDY),"$(STUDY)") --out "$(OUT)"
+
+test: setup-dev  ## run every test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: setup-dev  ## format, lint, types, layers, sizes
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/architecture
+
+format: setup-dev  ## rewrite the code in the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+schema: setup-dev  ## publish the JSON Schema of a result
+	$(BIN)/python -m dras_model.results.schema > docs/schema/result-1.0.json
+
+bench: setup-dev  ## time every stage and the encoder; JSON into benchmarks/results
+	$(BIN)/python benchmarks/pipeline.py
+	$(BIN)/python benchmarks/encoder.py
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) $(OUT) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "dras needs Python 3.11 or newer; name one with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory install-venv-module
+	$(PYTHON) -m venv $(VENV)
+
+# Debian and Ubuntu keep venv's pip in a package of its own.
+.PHONY: install-venv-module
+install-venv-module:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy python3-venv; \
+	else \
+	    echo "Python's venv module is missing; install it, e.g. with: sudo apt install python3-venv" >&2; exit 1; \
+	fi
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[cpu,service]"
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $@

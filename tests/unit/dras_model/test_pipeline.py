@@ -1,0 +1,199 @@
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from jsonschema import Draft202012Validator
+
+from dras_model.encoder.runtime import Encoder
+from dras_model.imaging.atlas import Atlas
+from dras_model.imaging.phantom import Emphysema, Phantom, PhantomSpec, make_phantom
+from dras_model.imaging.phantom.spec import EmphysemaKind
+from dras_model.imaging.phantom_dicom import write_series
+from dras_model.outputs.tables import HEADER
+from dras_model.pipeline import extract, inspect
+from dras_model.results.codes import Code
+from dras_model.results.errors import SetupRefused
+from dras_model.results.phenotypes import COLUMNS
+from dras_model.results.study import Region, Stage, StudyResult
+
+SCHEMA = Path(__file__).parents[3] / "docs" / "schema" / "result-1.0.json"
+OUTPUTS = {"result.json", "regions.csv", "features.npz", "feature_map.nii.gz", "qc.png"}
+
+
+@pytest.fixture(scope="module")
+def told() -> list[tuple[Stage, float]]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def folder(
+    phantom_study: Path, atlas: Atlas, encoder: Encoder, told: list[tuple[Stage, float]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:  # fmt: skip
+    out = tmp_path_factory.mktemp("run") / "out"
+    extract(phantom_study, out, atlas=atlas, encoder=encoder, report=lambda *news: told.append(news))
+    return out
+
+
+@pytest.fixture(scope="module")
+def result(folder: Path) -> StudyResult:
+    return StudyResult.model_validate_json((folder / "result.json").read_bytes())
+
+
+@pytest.fixture(scope="module")
+def arrays(folder: Path) -> Iterator[dict[str, np.ndarray]]:
+    with np.load(folder / "features.npz", allow_pickle=False) as stored:
+        yield dict(stored)
+
+
+def test_all_outputs_are_there_and_nothing_else(folder: Path) -> None:
+    assert {path.name for path in folder.iterdir()} == OUTPUTS
+    assert [path.name for path in folder.parent.iterdir()] == ["out"]
+
+
+def test_the_result_obeys_the_published_schema(folder: Path) -> None:
+    schema = json.loads(SCHEMA.read_text("utf-8"))
+    Draft202012Validator.check_schema(schema)
+    Draft202012Validator(schema).validate(json.loads((folder / "result.json").read_text("utf-8")))
+
+
+def test_the_published_schema_is_that_of_the_code() -> None:
+    assert json.loads(SCHEMA.read_text("utf-8")) == StudyResult.model_json_schema(mode="serialization")
+
+
+def test_the_phantoms_emphysema_is_measured(result: StudyResult, phantom: Phantom) -> None:
+    hu = phantom.volume.hu[phantom.truth.lungs.labels > 0]  # the scan as it is, noise included
+    assert result.score("LAA-950insp").value == pytest.approx(100.0 * np.mean(hu <= -950), abs=0.2)
+    assert result.score("Perc15").value == pytest.approx(np.percentile(hu, 15), abs=2.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fraction"),
+    [(EmphysemaKind.CENTRILOBULAR, 0.05), (EmphysemaKind.PARASEPTAL, 0.03), (EmphysemaKind.PANLOBULAR, 0.25)],
+)
+def test_planted_emphysema_without_noise_is_measured_within_a_fifth_of_a_point(
+    kind: EmphysemaKind, fraction: float, atlas: Atlas, encoder: Encoder, tmp_path: Path
+) -> None:
+    spec = PhantomSpec(seed=11, n_slices=120, matrix=192, noise_hu=0.0, emphysema=Emphysema(kind, fraction))
+    phantom = make_phantom(spec)
+    write_series(phantom.volume, tmp_path / "in")
+    result = extract(tmp_path / "in", tmp_path / "out", atlas=atlas, encoder=encoder)
+    for region in (Region.WHOLE, Region.RIGHT, Region.LEFT):
+        truth = phantom.truth.measure(region)
+        tolerance = 0.2 if region is Region.WHOLE else 0.4
+        assert result.score("LAA-950insp", region).value == pytest.approx(truth.laa950_percent, abs=tolerance)
+        assert result.score("Perc15", region).value == pytest.approx(truth.perc15_hu, abs=2.0)
+
+
+def test_every_score_is_given_in_every_region(result: StudyResult) -> None:
+    assert {(score.code, score.region) for score in result.scores} == {
+        (code, region) for code in COLUMNS for region in Region
+    }
+
+
+def test_untrained_weights_are_told(result: StudyResult) -> None:
+    assert Code.UNTRAINED_WEIGHTS in {warning.code for warning in result.warnings}
+    assert result.provenance.weights.training == "untrained"
+    assert result.status == "succeeded_with_warnings"
+
+
+def test_the_table_holds_the_numbers_of_the_result(folder: Path, result: StudyResult) -> None:
+    with (folder / "regions.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == HEADER
+    assert [row["Region"] for row in rows] == [region.value for region in Region]
+    for row in rows:
+        for code, column in COLUMNS.items():
+            assert float(row[column]) == result.score(code, row["Region"]).value
+
+
+def test_the_arrays_have_the_shapes_that_are_promised(arrays: dict[str, np.ndarray], atlas: Atlas) -> None:
+    n = len(atlas.corners)
+    assert arrays["embeddings"].shape == (n, 128)
+    assert arrays["embeddings"].dtype == np.float32
+    assert np.isfinite(arrays["embeddings"]).all()
+    np.testing.assert_array_equal(arrays["corners"], atlas.corners)
+    np.testing.assert_allclose(
+        arrays["locations"], atlas.corners / atlas.corners.max(axis=0) * 2 - 1, atol=1e-6
+    )
+    for name in ("valid", "lung_fraction", "laa950", "mean_hu"):
+        assert arrays[name].shape == (n,)
+
+
+def test_embeddings_differ_between_patches(arrays: dict[str, np.ndarray]) -> None:
+    assert np.median(arrays["embeddings"].std(axis=0)) > 0.01
+
+
+def test_a_voxel_of_the_feature_map_is_the_patch_whose_centre_it_is(
+    folder: Path, arrays: dict[str, np.ndarray], atlas: Atlas
+) -> None:
+    image = nib.load(folder / "feature_map.nii.gz")
+    data = np.asarray(image.dataobj)
+    assert np.isfinite(data[..., 0]).sum() == arrays["valid"].sum()
+    for n in np.nonzero(arrays["valid"])[0][::29]:
+        centre_lps = atlas.lungs.grid.to_world(arrays["corners"][n][::-1] + 15.5)
+        centre_ras = centre_lps * np.array([-1, -1, 1])
+        index = np.linalg.inv(image.affine) @ np.append(centre_ras, 1.0)
+        assert np.abs(index[:3] - np.rint(index[:3])).max() < 1e-4
+        i, j, k = np.rint(index[:3]).astype(int)
+        np.testing.assert_array_equal(data[i, j, k], arrays["embeddings"][n])
+
+
+def test_the_picture_is_a_picture(folder: Path) -> None:
+    content = (folder / "qc.png").read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert len(content) > 100_000
+
+
+def test_every_stage_is_timed_and_told_in_order(result: StudyResult, told: list[tuple[Stage, float]]) -> None:
+    assert list(result.timings) == [*(stage.value for stage in Stage), "total", "peak_rss_mb"]
+    assert list(dict.fromkeys(stage for stage, _ in told)) == list(Stage)
+    assert all(0.0 <= fraction <= 1.0 for _, fraction in told)
+
+
+def test_two_runs_differ_in_their_timings_only(
+    phantom_study: Path, folder: Path, atlas: Atlas, encoder: Encoder, tmp_path: Path
+) -> None:
+    extract(phantom_study, tmp_path / "again", atlas=atlas, encoder=encoder)
+    for name in OUTPUTS - {"result.json"}:
+        assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes(), name
+    one, other = (json.loads((path / "result.json").read_text()) for path in (folder, tmp_path / "again"))
+    del one["timings"], other["timings"]
+    assert one == other
+
+
+def test_nothing_of_the_patient_is_in_a_result(folder: Path) -> None:
+    content = (folder / "result.json").read_text("utf-8")
+    assert "PHANTOM^" not in content
+    assert "PatientID" not in content
+
+
+def test_an_inspection_foretells_the_series_and_the_warnings(
+    phantom_study: Path, result: StudyResult
+) -> None:
+    inspection = inspect(phantom_study)
+    assert inspection.series_instance_uid == result.series_instance_uid
+    assert inspection.geometry == result.geometry
+    assert all(warning in result.warnings for warning in inspection.warnings)
+
+
+def test_a_folder_that_holds_something_is_left_alone(
+    phantom_study: Path, atlas: Atlas, encoder: Encoder, tmp_path: Path
+) -> None:
+    (tmp_path / "precious").write_text("mine")
+    with pytest.raises(SetupRefused, match="not empty"):
+        extract(phantom_study, tmp_path, atlas=atlas, encoder=encoder)
+    assert {path.name for path in tmp_path.iterdir()} == {"precious"}
+
+
+def test_weights_of_another_atlas_are_refused(
+    phantom_study: Path, atlas: Atlas, encoder: Encoder, tmp_path: Path
+) -> None:
+    other = Atlas.of(atlas.lungs, atlas.corners[:-1], name="other", version="1")
+    with pytest.raises(SetupRefused) as refused:
+        extract(phantom_study, tmp_path / "out", atlas=other, encoder=encoder)
+    assert refused.value.code is Code.BUNDLE_ATLAS_MISMATCH

@@ -70,6 +70,9 @@ def test_feet_first_with_padding_and_clipped_bases_is_read_right_and_warned(
     result = results["feet_first"]
     assert result.score("volume", "right").value > result.score("volume", "left").value
     assert {Code.SHARP_KERNEL, Code.THICK_SLICE, Code.INCOMPLETE_LUNG} <= _codes(result)
+    # The header's agent is empty; the blood of this scan is near 370 HU.
+    assert Code.CONTRAST_ENHANCED in _codes(result)
+    assert not any(Code.CONTRAST_ENHANCED in _codes(results[name]) for name in SERIES if name != "feet_first")
     assert 6.0 <= result.score("LAA-950insp").value <= 11.0
 
 

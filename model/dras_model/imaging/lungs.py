@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from dras_model.imaging.airway import find_airway
 from dras_model.imaging.atlas import LEFT, RIGHT
+from dras_model.imaging.blood_pool import enhanced_blood_hu
 from dras_model.imaging.coarse import Coarse, coarsen
 from dras_model.imaging.volume import LabelMap, Volume
 from dras_model.results.codes import Code
@@ -57,7 +58,7 @@ def segment_lungs(volume: Volume) -> Lungs:
     labels[airway & (labels == 0)] = AIRWAY
     closed = _close(coarse, labels)
     native = _refine(volume, coarse, closed)
-    quality = _measure(volume, native, was_cut)
+    quality = _measure(volume, native, was_cut, enhanced_blood_hu(coarse))
     _require_lungs(quality)
     _refuse_gas(volume, native, quality)
     return Lungs(LabelMap(native, volume.grid), quality)
@@ -186,11 +187,11 @@ def _refine(volume: Volume, coarse: Coarse, closed: NDArray[np.uint8]) -> NDArra
     return native
 
 
-def _measure(volume: Volume, native: NDArray[np.uint8], was_cut: bool) -> LungQuality:
-    voxels = np.bincount(native.ravel(), minlength=4)
+def _measure(volume: Volume, native: NDArray[np.uint8], was_cut: bool, blood_hu: float | None) -> LungQuality:
+    voxels = [np.count_nonzero(native == label) for label in range(AIRWAY + 1)]
     lung = (native == RIGHT) | (native == LEFT)
-    n_lung = int(voxels[RIGHT] + voxels[LEFT])
-    planes = lung.sum(axis=(1, 2))
+    n_lung = voxels[RIGHT] + voxels[LEFT]
+    planes = np.count_nonzero(lung, axis=(1, 2))
     widest = max(int(planes.max()), 1)
     with_lung = np.nonzero(planes)[0]
     at_side = lung[:, [0, -1]].any(axis=(1, 2)) | lung[..., [0, -1]].any(axis=(1, 2))
@@ -203,6 +204,7 @@ def _measure(volume: Volume, native: NDArray[np.uint8], was_cut: bool) -> LungQu
         touches_top_percent=100.0 * float(planes[-1]) / widest,
         touches_bottom_percent=100.0 * float(planes[0]) / widest,
         touches_side_percent=100.0 * float(at_side.sum()) / max(with_lung.size, 1),
+        blood_hu=blood_hu,
         cut_apart=was_cut,
     )
 

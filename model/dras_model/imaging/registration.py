@@ -6,6 +6,7 @@ scan ends within a lung, what lies beyond its end says nothing and is left out.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ from dras_model.results.study import RegistrationQuality
 
 # (lattice step, clip) in mm, coarse to fine; iterations end when the lungs move less than STILL_MM.
 SCHEDULE = ((10.0, 40.0), (7.0, 20.0), (5.0, 10.0))
+MARGIN_MM = 50.0  # around the lungs; distances beyond the first clip are not used
+QUALITY_STEP = 4  # voxels of the atlas between two points that judge the fit
 MOST_ITERATIONS = 25
 STILL_MM = 0.02
 LEAST_LUNG_ML = 100.0  # a lung smaller than this cannot guide the alignment
@@ -46,7 +49,7 @@ def align(atlas: Atlas, lungs: LabelMap) -> Alignment:
 
     Raises StudyRefused REGISTRATION_FAILED where no lung is large enough or the fit degenerates.
     """
-    subject = _shrink(lungs)
+    subject = _cropped(_shrink(lungs))
     sides = [
         side
         for side in (RIGHT, LEFT)
@@ -73,8 +76,8 @@ class _Fit:
     def __init__(self, atlas: Atlas, subject: LabelMap, sides: list[int]) -> None:
         self.subject = subject
         self.sides = sides
-        self.reference = _shrink(atlas.lungs)
-        self.reference_maps = [_map(self.reference, side) for side in sides]
+        self.reference, maps = _reference(atlas)
+        self.reference_maps = [maps[side] for side in sides]
         self.subject_maps = [_map(subject, side) for side in sides]
         lung = np.isin(self.reference.labels, sides)
         self.centre = self.reference.grid.to_world(np.argwhere(lung)).mean(axis=0)
@@ -168,6 +171,28 @@ class _Fit:
         gradient[:9] += weight * drift.ravel()
 
 
+@lru_cache(maxsize=2)
+def _reference(atlas: Atlas) -> tuple[LabelMap, dict[int, NDArray[np.float64]]]:
+    """The atlas' lungs on a coarser lattice and their distance maps; one process sees few atlases."""
+    shrunk = _shrink(atlas.lungs)
+    return shrunk, {side: _map(shrunk, side) for side in (RIGHT, LEFT)}
+
+
+def _cropped(lungs: LabelMap) -> LabelMap:
+    """Cut off what is farther from the lungs than any clip; the first and last slice stay as they are."""
+    box = [slice(0, lungs.labels.shape[0])]
+    lung = (lungs.labels == RIGHT) | (lungs.labels == LEFT)
+    for axis in (1, 2):
+        planes = np.nonzero(lung.any(axis=tuple(other for other in range(3) if other != axis)))[0]
+        margin = int(MARGIN_MM / lungs.grid.spacing_mm[axis])
+        first, last = (int(planes[0]), int(planes[-1])) if planes.size else (0, 0)
+        box.append(slice(max(first - margin, 0), last + margin + 1))
+    labels = np.ascontiguousarray(lungs.labels[tuple(box)])
+    affine = lungs.grid.affine.copy()
+    affine[:3, 3] = lungs.grid.to_world(np.array([part.start for part in box]))
+    return LabelMap(labels, Grid((labels.shape[0], labels.shape[1], labels.shape[2]), affine))
+
+
 def _map(labels: LabelMap, side: int) -> NDArray[np.float64]:
     distances = signed_distance_mm(labels.labels == side, labels.grid.spacing_mm)
     return distances.astype(np.float64)
@@ -229,12 +254,12 @@ def _sample(distances: NDArray[np.float64], index: Matrix) -> tuple[NDArray[np.f
 
 
 def _quality(atlas: Atlas, lungs: LabelMap, matrix: Matrix) -> RegistrationQuality:
-    """Dice per lung inside the scan, on every third atlas voxel, and the shape of the affine."""
+    """Dice per lung inside the scan, on a lattice of the atlas, and the shape of the affine."""
     reference = atlas.lungs
-    lattice = reference.labels[1::3, 1::3, 1::3]
-    index = np.stack(np.meshgrid(*[np.arange(n) * 3 + 1 for n in lattice.shape], indexing="ij"), axis=-1)
-    world = reference.grid.to_world(index.reshape(-1, 3)) @ matrix[:3, :3].T + matrix[:3, 3]
-    nearest = np.rint(lungs.grid.to_index(world)).astype(np.int64)
+    lattice = reference.labels[(slice(1, None, QUALITY_STEP),) * 3]
+    index = np.indices(lattice.shape).reshape(3, -1).T * QUALITY_STEP + 1
+    to_index = np.linalg.inv(lungs.grid.affine) @ matrix @ reference.grid.affine
+    nearest = np.rint(index @ to_index[:3, :3].T + to_index[:3, 3]).astype(np.int64)
     inside = np.all((nearest >= 0) & (nearest < lungs.grid.shape), axis=1)
     found = np.zeros(len(nearest), dtype=np.uint8)
     z, y, x = nearest[inside].T

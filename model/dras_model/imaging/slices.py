@@ -166,7 +166,7 @@ def _acquisition(levels: Sequence[Dataset]) -> Acquisition:
         kernel="\\".join(map(str, kernel)) if isinstance(kernel, MultiValue) else _text(kernel) or None,
         kvp=_number(_first(levels, "KVP")),
         slice_thickness_mm=_number(_first(levels, "SliceThickness")),
-        contrast_agent=None if agent is None else bool(_text(agent)),
+        contrast_agent=True if _text(agent) else None,  # empty is "unknown" (type 2)
         patient_position=_text(levels[-1].get("PatientPosition")) or None,
     )
 

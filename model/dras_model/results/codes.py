@@ -166,9 +166,7 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
         Code.THICK_SLICE: _warning(
             "Slices are {thickness_mm:.2f} mm thick (limit {limit_mm:.2f} mm): averaging lowers LAA-950."
         ),
-        Code.CONTRAST_ENHANCED: _warning(
-            "Contrast agent was given ({evidence}): it raises lung density and lowers LAA."
-        ),
+        Code.CONTRAST_ENHANCED: _warning("Contrast agent raises lung density and lowers LAA: {evidence}."),
         Code.INCOMPLETE_LUNG: _warning(
             "The lungs reach the {where} of the scan ({percent:.1f} % {of}): part of them is not imaged."
         ),

@@ -50,6 +50,9 @@ def lung_warnings(lungs: LungQuality) -> list[StudyWarning]:
     ):
         if percent > TOUCHING_PERCENT:
             warnings.append(StudyWarning.of(Code.INCOMPLETE_LUNG, where=where, percent=percent, of=of))
+    if lungs.blood_hu is not None:
+        evidence = f"blood of {lungs.blood_hu:.0f} HU is seen"
+        warnings.append(StudyWarning.of(Code.CONTRAST_ENHANCED, evidence=evidence))
     if lungs.mean_hu > INSPIRED_HU:
         evidence = f"mean lung density {lungs.mean_hu:.0f} HU"
         warnings.append(StudyWarning.of(Code.NOT_INSPIRATION, evidence=evidence))

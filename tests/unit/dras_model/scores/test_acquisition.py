@@ -60,6 +60,7 @@ def test_slices_above_three_millimetres_are_severe() -> None:
         ({"touches_bottom_percent": 16.0}, Code.INCOMPLETE_LUNG),
         ({"touches_side_percent": 5.0}, Code.INCOMPLETE_LUNG),
         ({"mean_hu": -694.0}, Code.NOT_INSPIRATION),
+        ({"blood_hu": 300.0}, Code.CONTRAST_ENHANCED),
         ({"right_ml": 900.0, "left_ml": 800.0}, Code.ATYPICAL),
         ({"right_ml": 6000.0}, Code.SEGMENTATION_SUSPECT),
     ],

@@ -181,3 +181,10 @@ def test_a_finer_matrix_shows_the_same_person(small: Maker) -> None:
     coarse, fine = (small(seed=1, matrix=matrix).truth.measure() for matrix in (96, 128))
     assert fine.volume_ml == pytest.approx(coarse.volume_ml, rel=0.01)
     assert fine.mean_hu == pytest.approx(coarse.mean_hu, abs=6.0)
+
+
+def test_a_scan_of_a_part_shows_the_same_voxels(small: Maker) -> None:
+    """Ten slices of 6 mm lie where the twentieth to the twenty-ninth of fifty do."""
+    whole, part = small(seed=1).truth, small(seed=1, n_slices=10, slice_mm=6.0).truth
+    assert np.array_equal(part.hu, whole.hu[20:30])
+    assert np.array_equal(part.lungs.labels, whole.lungs.labels[20:30])

@@ -13,7 +13,7 @@ from dras_model.encoder.bundle import Bundle
 from dras_model.encoder.creation import create_untrained
 from dras_model.imaging.atlas import Atlas
 from dras_model.imaging.atlas_bundle import load_atlas, save_atlas
-from dras_model.imaging.builtin_atlas import builtin_atlas
+from dras_model.imaging.builtin_atlas import VERSION, builtin_atlas
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
 
@@ -67,7 +67,7 @@ def open_bundle(choice: str | Path | None, atlas: Atlas) -> Bundle:
 
 
 def _builtin() -> Atlas:
-    atlas_folder = atlases_folder() / BUILTIN
+    atlas_folder = atlases_folder() / f"{BUILTIN}-{VERSION}"
     if atlas_folder.exists():
         return load_atlas(atlas_folder)
     atlas = builtin_atlas()

@@ -58,7 +58,10 @@ class Atlas:
     @property
     def locations(self) -> NDArray[np.float32]:
         """Corners in [-1, 1] (n, 3): `corner / max(corner) * 2 - 1` per axis (Yu et al. 2024)."""
-        return (self.corners / self.corners.max(axis=0) * 2.0 - 1.0).astype(np.float32)
+        locations: NDArray[np.float32] = (self.corners / self.corners.max(axis=0) * 2.0 - 1.0).astype(
+            np.float32
+        )
+        return locations
 
     @property
     def corners_lps_mm(self) -> NDArray[np.float64]:

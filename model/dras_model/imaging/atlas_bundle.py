@@ -128,11 +128,10 @@ def import_published(
         if not path.is_file():
             raise SetupRefused(Code.ATLAS_NOT_FOUND, name=path.name)
     try:
-        voxels = np.load(corners, allow_pickle=False)
+        with corners.open("rb") as file:
+            voxels = np.lib.format.read_array(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as fault:
         raise _invalid(name, f"{corners.name} is no plain NumPy array") from fault
-    if not isinstance(voxels, np.ndarray):
-        raise _invalid(name, f"{corners.name} is no plain NumPy array")
     labels, grid = _read_mask(lung_mask, name)
     return _make(LabelMap(_relabel(labels, right, left), grid), voxels, name=name, version=version)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from dras_model.imaging.distance import distance_mm
 from dras_model.imaging.volume import Grid, Spacing, Volume, Voxel
 
-COARSE_MM = 2.2  # blocks are as large as fit below it
+COARSE_MM = 2.5  # blocks are as large as fit below it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,14 +30,6 @@ class Coarse:
         """Volume of one block."""
         z, y, x = self.spacing_mm
         return z * y * x / 1000.0
-
-    @property
-    def grid(self) -> Grid:
-        """The lattice of block centres."""
-        affine = self.native.affine.copy()
-        affine[:3, :3] = self.native.affine[:3, :3] * np.array(self.factors)
-        affine[:3, 3] = self.native.to_world((np.array(self.factors) - 1) / 2.0)
-        return Grid((self.hu.shape[0], self.hu.shape[1], self.hu.shape[2]), affine)
 
     def distance_mm(self, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Distance of each block to the nearest one in `mask`; zero inside."""

@@ -4,7 +4,7 @@ Works on a coarse grid of about 2 mm, where shape is decided, and refines the bo
 grid, where densities are measured. Needs no weights. Trachea and main bronchi are out, vessels are in.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,10 +53,13 @@ def segment_lungs(volume: Volume) -> Lungs:
         raise ValueError(f"orient the volume to L.S first, found {volume.grid.orientation}")
     coarse = coarsen(volume)
     air, middle = _inner_air(coarse)
-    airway = find_airway(coarse, air)
-    labels, was_cut = _two_lungs(coarse, air & ~airway, middle)
+    box = _around(air, coarse)
+    part = replace(coarse, hu=coarse.hu[box])
+    airway = find_airway(part, air[box])
+    labels, was_cut = _two_lungs(part, air[box] & ~airway, middle - box[2].start)
     labels[airway & (labels == 0)] = AIRWAY
-    closed = _close(coarse, labels)
+    closed = np.zeros(air.shape, dtype=np.uint8)
+    closed[box] = _close(part, labels)
     native = _refine(volume, coarse, closed)
     quality = _measure(volume, native, was_cut, enhanced_blood_hu(coarse))
     _require_lungs(quality)
@@ -84,6 +87,18 @@ def _inner_air(coarse: Coarse) -> tuple[_Mask, float]:
     inside[0] = False
     columns = np.nonzero(core)[2]
     return inside[pieces], float(np.median(columns))
+
+
+def _around(mask: _Mask, coarse: Coarse) -> tuple[slice, slice, slice]:
+    """Box of a mask with room for closing; what lies outside it is far from every lung."""
+    box = []
+    for axis, size_mm in enumerate(coarse.spacing_mm):
+        planes = np.nonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))[0]
+        if planes.size == 0:
+            raise StudyRefused(Code.OUT_OF_SCOPE, reason="there is no air inside the body")
+        margin = int(2 * CLOSING_MM / size_mm) + 1
+        box.append(slice(max(int(planes[0]) - margin, 0), int(planes[-1]) + margin + 1))
+    return box[0], box[1], box[2]
 
 
 def _reaches_sides(coarse: Coarse, pieces: NDArray[np.integer], count: int) -> NDArray[np.bool_]:

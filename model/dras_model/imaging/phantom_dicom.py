@@ -7,23 +7,28 @@ It makes test and demonstration series of invented patients; it is no way to sto
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
+    JPEG2000,
     UID,
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEGLosslessSV1,
+    JPEGLSNearLossless,
     MRImageStorage,
     PositronEmissionTomographyImageStorage,
     generate_uid,
 )
 
+from dras_model.imaging.phantom_jpeg import encode_lossless
 from dras_model.imaging.volume import Grid, Volume
 
 NATIVE_SYNTAXES = (
@@ -32,6 +37,7 @@ NATIVE_SYNTAXES = (
     ExplicitVRBigEndian,
     DeflatedExplicitVRLittleEndian,
 )
+_LOSSES: dict[str, dict[str, Any]] = {JPEG2000: {"j2k_psnr": [70.0]}, JPEGLSNearLossless: {"jls_error": 3}}
 _STORAGE = {"CT": CTImageStorage, "MR": MRImageStorage, "PT": PositronEmissionTomographyImageStorage}
 
 Edit = Callable[[Dataset, int], None]
@@ -97,7 +103,7 @@ def series_datasets(volume: Volume, options: SeriesOptions | None = None) -> Ite
         if options.edit is not None:
             options.edit(dataset, index)
         if options.transfer_syntax not in NATIVE_SYNTAXES:
-            dataset.compress(options.transfer_syntax, generate_instance_uid=False)
+            _compress(dataset, options.transfer_syntax)
         yield dataset
 
 
@@ -186,6 +192,20 @@ def _put_pixels(dataset: Dataset, stored: NDArray[np.integer], options: SeriesOp
     dataset.add_new(
         "PixelData", "OW", stored.astype(stored.dtype.newbyteorder(">" if big else "<")).tobytes()
     )
+
+
+def _compress(dataset: Dataset, transfer_syntax: str) -> None:
+    if transfer_syntax == JPEGLosslessSV1:
+        frame = encode_lossless(dataset.pixel_array)
+        dataset.PixelData = encapsulate([frame])
+        dataset["PixelData"].VR = "OB"
+        dataset["PixelData"].is_undefined_length = True
+        dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+        return
+    loss = _LOSSES.get(transfer_syntax, {})
+    dataset.compress(transfer_syntax, generate_instance_uid=False, **loss)
+    if loss:
+        dataset.LossyImageCompression = "01"
 
 
 def _stored(hu: NDArray[np.float32], options: SeriesOptions) -> NDArray[np.integer]:

@@ -49,10 +49,10 @@ class Section:
 
 def draw_qc(path: Path, *, result: StudyResult, volume: Volume, lungs: LabelMap, patches: Patches) -> None:
     """Draw the picture; `volume` and `lungs` share a grid, of orientation LAS."""
-    figure = Figure(figsize=(17.0, 9.2), dpi=110, facecolor=BACKGROUND)
+    figure = Figure(figsize=(17.0, 8.7), dpi=110, facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
-        2, 4, width_ratios=(1, 1, 1, 1.05), left=0.012, right=0.988, top=0.915, bottom=0.035, wspace=0.04,
+        2, 4, width_ratios=(1, 1, 1, 1.05), left=0.012, right=0.988, top=0.9, bottom=0.035, wspace=0.04,
         hspace=0.09,
     )  # fmt: skip
     box = _lung_box(lungs)
@@ -193,7 +193,7 @@ def _write_titles(figure: Figure, result: StudyResult) -> None:
         acquisition.manufacturer or "unknown scanner",
     ]
     figure.text(0.012, 0.972, "Lungs, patches and low attenuation", color=INK, fontsize=15, va="center")
-    figure.text(0.012, 0.943, "   ·   ".join(facts), color=FAINT, fontsize=10, va="center")
+    figure.text(0.012, 0.942, "   ·   ".join(facts), color=FAINT, fontsize=10, va="center")
     weights = result.provenance.weights.training
     figure.text(0.988, 0.972, NOTICE, color=INK, fontsize=11, ha="right", va="center")
     colour = SEVERE if weights == "untrained" else FAINT

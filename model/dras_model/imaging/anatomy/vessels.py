@@ -1,0 +1,115 @@
+"""Vessel trees that fill a lung, grown towards random points by halving them again and again.
+
+The rule is that of volume-filling branching (Tawhai et al., Ann Biomed Eng 2000;28:793): a branch heads for the
+centre of the points it supplies, then the points are split across it. Radii follow Murray's law.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+AIRWAY_TO_ARTERY, AIRWAY_WALL_MM = 0.7, 1.0
+MURRAY = 1.0 / 2.7  # radius against number of end points; 1/3 in theory, less in lungs
+
+
+class Segments(NamedTuple):
+    """Straight pieces of a tree: `start_mm`, `end_mm` (n, 3) in x, y, z; `radii_mm` (n, 2); `n_supplied` (n,)."""
+
+    start_mm: NDArray[np.float64]
+    end_mm: NDArray[np.float64]
+    radii_mm: NDArray[np.float64]
+    n_supplied: NDArray[np.int64]
+
+
+def grow(
+    root_mm: NDArray[np.float64],
+    targets_mm: NDArray[np.float64],
+    *,
+    root_radius_mm: float,
+    reach: float = 0.45,
+) -> Segments:
+    """Grow one tree from `root_mm` (3,) to all `targets_mm` (n, 3); `reach` is how far a branch goes."""
+    total = len(targets_mm)
+    starts, ends, radii, supplied = [], [], [], []
+    pending = [(np.asarray(root_mm, dtype=np.float64), targets_mm, root_radius_mm)]
+    while pending:
+        here, targets, radius = pending.pop()
+        centre = targets.mean(axis=0)
+        there = centre if len(targets) == 1 else here + reach * (centre - here)
+        ours = root_radius_mm * (len(targets) / total) ** MURRAY
+        starts.append(here)
+        ends.append(there)
+        radii.append((min(radius, 1.15 * ours), ours))
+        supplied.append(len(targets))
+        if len(targets) > 1:
+            order = np.argsort((targets - centre) @ _widest_across(targets - centre, there - here))
+            half = len(targets) // 2
+            pending.extend((there, targets[part], ours) for part in (order[:half], order[half:]))
+    return Segments(np.array(starts), np.array(ends), np.array(radii), np.array(supplied))
+
+
+def _widest_across(offsets: NDArray[np.float64], along: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the direction (3,) of largest spread among those across the branch."""
+    norm = float(np.linalg.norm(along))
+    if norm > 0:
+        offsets = offsets - np.outer(offsets @ along, along) / norm**2
+    return np.asarray(np.linalg.eigh(offsets.T @ offsets)[1][:, -1])
+
+
+def beside(tree: Segments, *, least_supplied: int) -> Segments:
+    """The airways along a tree's larger branches: next to the artery, somewhat thinner (Weibel's pairing)."""
+    large = np.flatnonzero(tree.n_supplied >= least_supplied)
+    along = tree.end_mm[large] - tree.start_mm[large]
+    aside = np.cross(along, np.array([0.0, 1.0, 0.3]))
+    aside /= np.maximum(np.linalg.norm(aside, axis=1, keepdims=True), 1e-9)
+    radii = AIRWAY_TO_ARTERY * tree.radii_mm[large]
+    shift = aside * (tree.radii_mm[large] + radii + AIRWAY_WALL_MM).mean(axis=1, keepdims=True)
+    return Segments(tree.start_mm[large] + shift, tree.end_mm[large] + shift, radii, tree.n_supplied[large])
+
+
+def draw(
+    coverage: NDArray[np.uint8],
+    segments: Segments,
+    *,
+    axes_mm: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
+    wall_mm: float | None = None,
+) -> None:
+    """Paint the segments into `coverage` (z, y, x), 0 to 255, on a grid of positions along z, y and x.
+
+    An edge voxel is covered in part; a vessel thinner than a voxel is as pale as its area. With `wall_mm` only
+    a wall of that thickness is painted.
+    """
+    spacing = np.array([axis[1] - axis[0] for axis in axes_mm])
+    origin = np.array([axis[0] for axis in axes_mm])
+    pixel_mm = float(spacing[2])
+    starts, ends = segments.start_mm[:, ::-1], segments.end_mm[:, ::-1]
+    margin = segments.radii_mm.max(axis=1, keepdims=True) + pixel_mm / 2
+    low = np.ceil((np.minimum(starts, ends) - margin - origin) / spacing).astype(int).clip(0)
+    high = np.floor((np.maximum(starts, ends) + margin - origin) / spacing).astype(int) + 1
+    high = np.minimum(high, coverage.shape)
+    for k in np.flatnonzero(np.all(high > low, axis=1)):
+        box = tuple(slice(a, b) for a, b in zip(low[k], high[k], strict=True))
+        distance, radius = _rod(
+            starts[k], ends[k], segments.radii_mm[k], [a[s] for a, s in zip(axes_mm, box, strict=True)]
+        )
+        inside = radius - distance
+        if wall_mm is not None:
+            inside, radius = wall_mm / 2 - np.abs(inside), np.full_like(radius, wall_mm / 2)
+        thin = np.minimum(1.0, np.pi * (radius / pixel_mm) ** 2)
+        value = np.clip(inside / pixel_mm + 0.5, 0.0, 1.0) * thin
+        np.maximum(coverage[box], (value * 255.0).astype(np.uint8), out=coverage[box])
+
+
+def _rod(
+    start: NDArray[np.float64],
+    end: NDArray[np.float64],
+    radii: NDArray[np.float64],
+    axes_mm: list[NDArray[np.float64]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the distance of a box's voxels to an axis, and the rod's radius beside them."""
+    z, y, x = np.ix_(*(axis - s for axis, s in zip(axes_mm, start, strict=True)))
+    az, ay, ax = (end - start).tolist()
+    along = np.clip((z * az + y * ay + x * ax) / max(az**2 + ay**2 + ax**2, 1e-9), 0.0, 1.0)
+    distance = np.sqrt((z - along * az) ** 2 + (y - along * ay) ** 2 + (x - along * ax) ** 2)
+    return distance, radii[0] + along * (radii[1] - radii[0])

@@ -1,8 +1,9 @@
 """The lungs of a mean adult at full inspiration, from the shapes that bound them.
 
 A lung is what lies inside its half of the rib cage, above its diaphragm and beside the mediastinum. The
-numbers of `MEAN_THORAX` were fitted, by an optimiser and then by hand, until the lungs overlapped those of the
-published COPDGene atlas (Dice 0.93 right, 0.94 left); no voxel of it is here. Millimetres; the origin is midway between the lungs, at the height of the hila.
+numbers of `MEAN_THORAX` were fitted, by an optimiser and then by hand, until the lungs overlapped those of
+the published COPDGene atlas (Dice 0.93 right, 0.94 left); no voxel of it is here. `Thorax` can be varied.
+Millimetres; the origin is midway between the lungs, at the height of the hila.
 """
 
 from dataclasses import dataclass

@@ -69,7 +69,7 @@ def test_a_voxel_at_the_threshold_counts_as_low() -> None:
 
 
 def test_thirds_hold_equal_volumes_and_sum_to_the_whole() -> None:
-    volume, lungs = _case(4)
+    volume, _ = _case(4)
     full = Lungs(
         LabelMap(
             np.where(np.arange(10) < 5, RIGHT, LEFT).astype(np.uint8) * np.ones((9, 8, 10), np.uint8),

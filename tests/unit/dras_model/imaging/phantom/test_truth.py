@@ -58,11 +58,14 @@ def test_a_region_that_is_not_shown_is_an_error(tiny: Truth) -> None:
 
 
 def test_the_file_tells_spec_and_every_region(small: Maker, tmp_path: Path) -> None:
-    truth = small(seed=3, emphysema=Emphysema("centrilobular", 0.15)).truth
-    truth.write_json(tmp_path / "truth.json")
+    phantom = small(seed=3, emphysema=Emphysema("centrilobular", 0.15))
+    phantom.truth.write_json(tmp_path / "truth.json", scanned=phantom.volume.hu)
     content = json.loads((tmp_path / "truth.json").read_text())
     assert content["spec"]["emphysema"] == {"kind": "centrilobular", "fraction": 0.15, "place": "whole"}
-    regions = {entry["region"]: entry for entry in content["regions"]}
+    inside = phantom.volume.hu[phantom.truth.lungs.labels > 0]
+    assert content["scanned"][0]["laa950_percent"] == pytest.approx(100.0 * np.mean(inside <= -950))
+    assert content["scanned"][0]["perc15_hu"] == pytest.approx(np.percentile(inside, 15), abs=1.0)
+    regions = {entry["region"]: entry for entry in content["noise_free"]}
     assert len(regions) == 12
     assert regions["whole"]["laa950_percent"] == pytest.approx(15.0, abs=0.1)
     assert regions["right"]["n_voxels"] + regions["left"]["n_voxels"] == regions["whole"]["n_voxels"]

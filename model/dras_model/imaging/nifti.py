@@ -23,11 +23,24 @@ _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _REVERSED = np.eye(4)[[2, 1, 0, 3]]
 _UNREADABLE = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError, zlib.error)
 LEAST_SIDE = 12  # voxels
+MOST_BYTES = 6 << 30  # inflated; a study of 1,500 million voxels of 16 bits is half of it
+_GZIP = b"\x1f\x8b"
+_HEAD_BYTES = 348
 
 
 def is_nifti(path: Path) -> bool:
-    """Whether a file's name says NIfTI-1 or NIfTI-2, single file."""
-    return path.name.lower().endswith((".nii", ".nii.gz"))
+    """Whether a file is single-file NIfTI by its name or, an upload has none, by its header."""
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        return True
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+        if head[:2] == _GZIP:
+            with gzip.open(path) as inflated:
+                head = inflated.read(_HEAD_BYTES)
+    except _UNREADABLE:
+        return False
+    return _class_of(head) is not None
 
 
 def read_nifti(path: Path) -> Volume:
@@ -44,7 +57,11 @@ def read_nifti(path: Path) -> Volume:
 def load_array(path: Path) -> tuple[NDArray[np.float32], Grid]:
     """Read one 3-D image as float32 (z, y, x) with its grid. Raises StudyRefused: NIFTI_INVALID."""
     try:
-        image = nib.Nifti1Image.from_filename(path)
+        content = _content(path)
+        image_class = _class_of(content[:_HEAD_BYTES])
+        if image_class is None:
+            raise ImageFileError("no NIfTI magic")
+        image = image_class.from_bytes(content)
         if image.header["sform_code"] == 0 and image.header["qform_code"] == 0:
             raise StudyRefused(Code.NIFTI_INVALID, reason="its header gives no position and orientation")
         array = np.asarray(image.dataobj, dtype=np.float32)
@@ -58,6 +75,24 @@ def load_array(path: Path) -> tuple[NDArray[np.float32], Grid]:
     except GeometryError as error:
         raise StudyRefused(Code.NIFTI_INVALID, reason=str(error)) from error
     return np.ascontiguousarray(array.transpose(2, 1, 0)), grid
+
+
+def _content(path: Path) -> bytes:
+    """Read a file, inflated where it is compressed, up to MOST_BYTES."""
+    with path.open("rb") as file:
+        compressed = file.read(2) == _GZIP
+    with gzip.open(path) if compressed else path.open("rb") as stream:
+        content = stream.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise StudyRefused(Code.NIFTI_INVALID, reason=f"it holds more than {MOST_BYTES >> 30} GiB")
+    return content
+
+
+def _class_of(head: bytes) -> type[nib.Nifti1Image] | None:
+    """Return nibabel's class for a header (NIfTI-1: magic at 344, NIfTI-2: at 4), None for another file."""
+    if head[344:348] == b"n+1\0":
+        return nib.Nifti1Image
+    return nib.Nifti2Image if head[4:8] == b"n+2\0" else None
 
 
 def grid_affine(ras_xyz: NDArray[np.generic]) -> Matrix:

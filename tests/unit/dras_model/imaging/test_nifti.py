@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from dras_model.imaging.nifti import load_array, read_nifti, write_nifti
+from dras_model.imaging.nifti import is_nifti, load_array, read_nifti, write_nifti
 from dras_model.imaging.volume import Grid
 from dras_model.results.errors import StudyRefused
 
@@ -88,3 +88,18 @@ def test_values_that_are_no_number_and_padding_become_air(tmp_path: Path) -> Non
     hu[0, 0, 0], hu[0, 0, 1] = np.nan, -3024.0
     write_nifti(tmp_path / "x.nii.gz", hu, Grid(hu.shape, np.eye(4)))
     assert set(read_nifti(tmp_path / "x.nii.gz").hu[0, 0, :2]) == {-1024.0}
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+def test_a_file_without_its_name_is_known_by_its_header(kind, suffix: str, tmp_path: Path) -> None:
+    kind(_hu().T.astype(np.int16), np.eye(4)).to_filename(tmp_path / f"x{suffix}")
+    (tmp_path / f"x{suffix}").rename(tmp_path / "000001")
+    assert is_nifti(tmp_path / "000001")
+    np.testing.assert_array_equal(read_nifti(tmp_path / "000001").hu, _hu())
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\x1f\x8b\x08\x00damaged", bytes(400)])
+def test_another_file_is_no_nifti(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "000001").write_bytes(content)
+    assert not is_nifti(tmp_path / "000001")

@@ -4,6 +4,7 @@ Knows nothing of studies; patches and locations come in, embeddings go out. No t
 """
 
 import importlib
+import os
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -100,6 +101,8 @@ def _session(bundle: Bundle, *, device: Device, threads: int) -> Any:
     extra = "gpu" if device == "cuda" else "cpu"
     package = "onnxruntime-gpu" if device == "cuda" else "onnxruntime"
     provider = "CUDAExecutionProvider" if device == "cuda" else "CPUExecutionProvider"
+    # ONNX Runtime reports to its makers unless told not to before it is loaded.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     try:
         onnxruntime = importlib.import_module("onnxruntime")
         faults = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")

@@ -1,4 +1,5 @@
 import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -153,3 +154,11 @@ def test_cuda_is_refused_where_the_runtime_lacks_it(bundle: Bundle, monkeypatch:
     with pytest.raises(SetupRefused, match=r"dras\[gpu\]") as refusal:
         Encoder.open(bundle, device="cuda")
     assert refusal.value.code is Code.MISSING_EXTRA
+
+
+def test_onnx_runtime_is_told_not_to_report_to_its_makers(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    Encoder.open(bundle)
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"

@@ -1,0 +1,24 @@
+"""Whether an output folder may be replaced: it is empty, or holds nothing but a former result."""
+
+from pathlib import Path
+
+from dras_model.results.codes import Code
+from dras_model.results.errors import SetupRefused
+
+# Add-only: what any version has written.
+RESULT_FILES = frozenset({"result.json", "regions.csv", "features.npz", "feature_map.nii.gz", "qc.png"})
+
+
+def check_replaceable(out: Path, *, force: bool) -> bool:
+    """Return whether something is there to be replaced. Raises SetupRefused where it must not be."""
+    if not out.is_dir():
+        return False
+    found = {entry.name for entry in out.iterdir()}
+    is_former_result = "result.json" in found and found <= RESULT_FILES
+    if found and not is_former_result and not force:
+        raise SetupRefused(
+            Code.OUTPUT_NOT_WRITABLE,
+            path=str(out),
+            reason="it holds other things than a former result; choose another folder or --force",
+        )
+    return bool(found)

@@ -1,0 +1,57 @@
+"""The command `dras`: its sub-commands by name, and the boundary that every error ends at."""
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from dras_cli.boundary import EXIT_CODES, Invocation, explain, show
+from dras_cli.lazy import Entry, LazyGroup
+
+_COMMANDS = {
+    "extract": Entry("dras_cli.commands.extract:extract", "Turn one CT study into features and scores."),
+    "inspect": Entry("dras_cli.commands.inspect:inspect", "Say what would be used, without computing."),
+    "serve": Entry("dras_cli.commands.serve:serve", "Run the service on this machine."),
+    "submit": Entry("dras_cli.commands.submit:submit", "Send a study to a service and wait for its result."),
+    "phantom": Entry("dras_cli.commands.phantom:phantom", "Make a synthetic chest CT with known truth."),
+    "atlas": Entry("dras_cli.commands.atlas:atlas", "Import, list and show atlases."),
+    "model": Entry("dras_cli.commands.model:model", "Make, import, verify and show model bundles."),
+    "version": Entry("dras_cli.commands.version:version", "Show the version."),
+    "demo": Entry("dras_cli.commands.demo:demo", "Run the whole service once on one study.", hidden=True),
+}
+
+
+@click.command(
+    cls=LazyGroup,
+    entries=_COMMANDS,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_obj
+def cli(invocation: Invocation, *, debug: bool) -> None:
+    """Anatomy-indexed features and emphysema scores from chest CT. Research use only, not for diagnosis."""
+    invocation.debug = debug
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; return its exit status."""
+    invocation = Invocation()
+    try:
+        status = cli.main(arguments, prog_name="dras", obj=invocation, standalone_mode=False)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except BaseException as error:  # noqa: BLE001 - the boundary: every error ends here as a sentence
+        if isinstance(error, click.UsageError) and error.ctx is not None and not invocation.json:
+            click.echo(error.ctx.get_usage(), err=True)
+        if invocation.debug:
+            traceback.print_exc()
+        failure = explain(error)
+        show(failure, invocation)
+        return failure.exit_status
+    return status if isinstance(status, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""Progress bars on standard error, for people: nothing is drawn where it is no terminal."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from dras_model.results.progress import Report
+from dras_model.results.study import Stage
+from dras_service.api.jobs import JobView
+
+
+@contextmanager
+def stage_bars() -> Iterator[Report]:
+    """Yield a report that draws one bar a stage, as the stages run."""
+    with _bars() as progress:
+        tasks: dict[Stage, TaskID] = {}
+
+        def report(stage: Stage, fraction: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage.value, total=1.0)
+            progress.update(tasks[stage], completed=fraction)
+
+        yield report
+
+
+@contextmanager
+def upload_bar(what: str = "upload") -> Iterator[Callable[[int, int], None]]:
+    """Yield a callable of bytes sent and bytes in all that draws one bar."""
+    with _bars(DownloadColumn()) as progress:
+        task = progress.add_task(what, total=None)
+
+        def on_progress(sent: int, total: int) -> None:
+            progress.update(task, completed=sent, total=total)
+
+        yield on_progress
+
+
+@contextmanager
+def job_bar() -> Iterator[Callable[[JobView], None]]:
+    """Yield a callable of a job that draws one bar with its stage."""
+    with _bars() as progress:
+        task = progress.add_task("queued", total=1.0)
+
+        def on_progress(view: JobView) -> None:
+            description = view.stage.value if view.stage is not None else view.state.value.replace("_", " ")
+            progress.update(task, completed=view.progress, description=description)
+
+        yield on_progress
+
+
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """Draw that something runs whose end is not known."""
+    with _bars() as progress:
+        progress.add_task(what, total=None)
+        yield
+
+
+@contextmanager
+def _bars(*columns: TextColumn | DownloadColumn) -> Iterator[Progress]:
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description:<24}"),
+        BarColumn(),
+        *columns,
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as progress:
+        yield progress

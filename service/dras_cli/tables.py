@@ -1,0 +1,94 @@
+"""Results as tables on standard output: warnings first, then the scores by region."""
+
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from dras_model.results.study import Inspection, Region, Score, StudyResult, StudyWarning
+
+_FILE_WIDTH = 140
+_INDENTED = {region for region in Region if "_" in region}
+
+
+def print_result(result: StudyResult, *, console: Console | None = None) -> None:
+    """Print what a person wants to see of a result."""
+    console = console or _standard_output()
+    console.print(f"[bold]{escape(result.notice)}[/bold]")
+    print_warnings(result.warnings, console=console)
+    console.print(scores_table(result.scores))
+    for score in result.scores:
+        if score.reason is not None:
+            console.print(f"{score.code}, {score.region}: no value, {escape(score.reason)}")
+    patches, weights = result.qc.patches, escape(result.provenance.weights.training)
+    console.print(
+        f"{patches.n_valid} of {patches.n_patches} patches valid, weights: {weights},"
+        f" {result.timings.get('total', 0.0):.1f} s, {result.status.replace('_', ' ')}"
+    )
+
+
+def print_warnings(warnings: Iterable[StudyWarning], *, console: Console) -> None:
+    """Print each warning as a line."""
+    for warning in warnings:
+        colour = "red" if warning.severity == "severe" else "yellow"
+        console.print(Text.assemble((warning.code, colour), " ", warning.message))
+
+
+def scores_table(scores: Sequence[Score]) -> Table:
+    """Return regions as rows and scores as columns."""
+    table = Table(
+        title="Regional scores",
+        title_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("region", no_wrap=True)
+    units = {score.code: score.unit for score in scores}
+    for code, unit in units.items():
+        table.add_column(f"{code}\n{unit}", justify="right")
+    values = {(score.region, score.code): score.value for score in scores}
+    present = {score.region for score in scores}
+    for region in Region:
+        if region in present:
+            name = region.value.replace("_", " ")
+            cells = [_number(values.get((region, code)), unit) for code, unit in units.items()]
+            table.add_row(f"  {name}" if region in _INDENTED else name, *cells)
+    return table
+
+
+def print_inspection(found: Inspection, *, console: Console | None = None) -> None:
+    """Print which series would be used, its geometry, and every warning."""
+    console = console or _standard_output()
+    print_warnings(found.warnings, console=console)
+    table = Table(
+        title="Series", title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    for heading in ("", "Series Instance UID", "modality", "images", "reason"):
+        table.add_column(heading, overflow="fold")
+    for candidate in found.candidates:
+        mark = "→" if candidate.chosen else ""
+        uid, reason = escape(candidate.series_instance_uid), escape(candidate.reason)
+        table.add_row(mark, uid, escape(candidate.modality), str(candidate.n_images), reason)
+    console.print(table)
+    geometry, acquisition = found.geometry, found.acquisition
+    size = " × ".join(str(n) for n in geometry.size_xyz)
+    spacing = " × ".join(f"{mm:.2f}" for mm in geometry.spacing_xyz_mm)
+    console.print(f"{size} voxels of {spacing} mm, {geometry.orientation}")
+    known = acquisition.model_dump(exclude_none=True)
+    console.print(
+        ", ".join(f"{name.replace('_', ' ')}: {escape(str(value))}" for name, value in known.items())
+    )
+
+
+def _standard_output() -> Console:
+    console = Console()
+    # Without a terminal rich assumes 80 columns and cuts headings off; a file has room.
+    return console if console.is_terminal else Console(width=_FILE_WIDTH)
+
+
+def _number(value: float | None, unit: str) -> str:
+    return "–" if value is None else f"{value:.2f}" if unit == "%" else f"{value:.1f}"

@@ -1,0 +1,23 @@
+"""Whether the gateway lives and whether it can take work."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Health(BaseModel):
+    """The gateway answers; says nothing of what it needs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: str = "ok"
+    version: str
+
+
+class Readiness(BaseModel):
+    """Which of the things the gateway needs are there."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ready: bool
+    database: bool
+    blobs: bool
+    broker: bool

@@ -1,0 +1,1 @@
+"""What must survive a crash: SQL rows with their transactions, and blobs."""

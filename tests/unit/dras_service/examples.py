@@ -1,0 +1,169 @@
+"""Hand-made results and parts of a service; nothing here computes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args
+
+from dras_model.results.codes import Code
+from dras_model.results.progress import Report
+from dras_model.results.study import (
+    Acquisition,
+    Candidate,
+    Geometry,
+    LungQuality,
+    PatchQuality,
+    Provenance,
+    Quality,
+    Record,
+    Region,
+    RegistrationQuality,
+    Score,
+    Stage,
+    StudyResult,
+    StudyWarning,
+    WeightsProvenance,
+)
+from dras_service.settings import Settings
+from dras_service.store.blobs import BlobStore
+from dras_service.store.jobs import JobStore
+from dras_service.store.rows import Artifact, Claim, Outputs, StoredStudy
+
+UNIT_MATRIX = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+
+
+def study_result() -> StudyResult:
+    warning = StudyWarning.of(Code.UNTRAINED_WEIGHTS, seed=0)
+    return StudyResult(
+        status="succeeded_with_warnings",
+        series_instance_uid="1.2.3",
+        candidates=(
+            Candidate(
+                series_instance_uid="1.2.3", modality="CT", n_images=60, chosen=True, reason="the only one"
+            ),
+        ),
+        acquisition=Acquisition(kernel="B", slice_thickness_mm=5.0),
+        geometry=Geometry(
+            size_xyz=(64, 64, 60),
+            spacing_xyz_mm=(5.0, 5.0, 5.0),
+            orientation="LPS",
+            affine_lps_mm=UNIT_MATRIX,
+        ),
+        scores=(
+            _score("LAA-950insp", 12.5, Region.WHOLE),
+            _score("LAA-950insp", 10.0, Region.RIGHT),
+            _score("Perc15", None, Region.WHOLE, reason="no voxel"),
+        ),
+        warnings=(warning,),
+        qc=Quality(
+            lungs=_zeros(LungQuality),
+            registration=_zeros(RegistrationQuality, matrix=UNIT_MATRIX),
+            patches=_zeros(PatchQuality),
+        ),
+        timings={"read": 0.5, "total": 3.0, "peak_rss_mb": 400.0},
+        provenance=_provenance(),
+    )
+
+
+def _provenance() -> Provenance:
+    return Provenance(
+        dras_version="0",
+        libraries={},
+        device="cpu",
+        input_sha256="0" * 64,
+        weights=WeightsProvenance(
+            name="untrained-0",
+            training="untrained",
+            encoder_sha256="0" * 64,
+            atlas="builtin",
+            atlas_sha256="0" * 64,
+        ),
+        parameters={},
+    )
+
+
+def _zeros(model: type[Record], **given: Any) -> Any:
+    """A record of numbers whose values do not matter here; what may be missing is."""
+    rest = {
+        name: None if NoneType in get_args(field.annotation) else field.annotation()
+        for name, field in model.model_fields.items()
+        if field.is_required() and name not in given
+    }
+    return model(**given, **rest)
+
+
+def _score(code: str, value: float | None, region: Region, *, reason: str | None = None) -> Score:
+    return Score(
+        code=code,
+        value=value,
+        unit="%",
+        region=region,
+        n_voxels=1000,
+        volume_ml=100.0,
+        definition="share of lung voxels",
+        reference="",
+        reason=reason,
+    )
+
+
+def stored_study(content: str = "a") -> StoredStudy:
+    return StoredStudy(key=content * 64, sha256=content * 64, size_bytes=10, n_files=1)
+
+
+def outputs_of(claim: Claim) -> Outputs:
+    return Outputs(
+        f"{claim.job_id}-{claim.fence}", (Artifact("result.json", "application/json", 2, "0" * 64),)
+    )
+
+
+class Clock:
+    """Time that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class FakeEngine:
+    """Stands in for the pipeline: reports, then writes two files, or does what a test says first."""
+
+    def __init__(self, first: Callable[[], None] = lambda: None) -> None:
+        self.first = first
+        self.sources: list[Path] = []
+
+    def __call__(self, source: Path, out: Path, *, series_uid: str | None, report: Report) -> StudyResult:
+        self.sources.append(source)
+        report(Stage.READ, 0.0)
+        self.first()
+        report(Stage.ENCODE, 0.5)
+        out.mkdir()
+        (out / "result.json").write_text("{}")
+        (out / "feature_map.nii.gz").write_bytes(b"nifti")
+        report(Stage.OUTPUTS, 1.0)
+        return study_result()
+
+
+class Hints:
+    """Stands in for the broker: remembers what was published."""
+
+    def __init__(self) -> None:
+        self.published: list[str] = []
+
+    def publish(self, job_id: str) -> None:
+        self.published.append(job_id)
+
+    def check(self) -> None:
+        pass
+
+
+class Parts:
+    """The parts of one service over one temporary folder."""
+
+    def __init__(self, *, store: JobStore, blobs: BlobStore, settings: Settings, clock: Clock) -> None:
+        self.store = store
+        self.blobs = blobs
+        self.settings = settings
+        self.clock = clock
+        self.hints = Hints()

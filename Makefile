@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-output
 STUDY ?=
+PYTEST_ARGS ?= -n auto --dist loadfile
 # The PyTorch that tests and training use; serving never imports it. Choose another build with, e.g.,
 #   make test TORCH="torch==2.13.0+cpu --extra-index-url <index of CPU builds>"
 TORCH ?= torch==2.13.0

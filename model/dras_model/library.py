@@ -5,6 +5,8 @@ untrained weights, which says so in every result.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from platformdirs import user_data_path
@@ -44,7 +46,10 @@ def open_atlas(choice: str | Path | None = None) -> Atlas:
     path = _resolve(choice, atlases_folder())
     if path is None:
         raise SetupRefused(Code.ATLAS_NOT_FOUND, name=str(choice))
-    return load_atlas(path)
+    try:
+        return load_atlas(path)
+    except OSError as fault:  # a folder that may not be entered
+        raise SetupRefused(Code.ATLAS_NOT_FOUND, name=str(choice)) from fault
 
 
 def open_bundle(choice: str | Path | None, atlas: Atlas) -> Bundle:
@@ -52,34 +57,58 @@ def open_bundle(choice: str | Path | None, atlas: Atlas) -> Bundle:
 
     For None, the untrained bundle of the atlas, made if it is not there yet. Raises SetupRefused.
     """
-    if choice is None:
-        path: Path | None = bundles_folder() / f"untrained-{DEFAULT_SEED}-{atlas.name}-{atlas.sha256[:8]}"
-        if path is not None and not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            create_untrained(path, atlas, seed=DEFAULT_SEED)
-    else:
-        path = _resolve(choice, bundles_folder())
+    path = _untrained(atlas) if choice is None else _resolve(choice, bundles_folder())
     if path is None:
         raise SetupRefused(Code.BUNDLE_NOT_FOUND, name=str(choice))
-    bundle = Bundle.load(path)
+    try:
+        bundle = Bundle.load(path)
+    except OSError as fault:  # a folder that may not be entered
+        raise SetupRefused(Code.BUNDLE_NOT_FOUND, name=str(path)) from fault
     bundle.require_atlas(atlas)
     return bundle
 
 
+def _untrained(atlas: Atlas) -> Path:
+    path = bundles_folder() / f"untrained-{DEFAULT_SEED}-{atlas.name}-{atlas.sha256[:8]}"
+    with _kept_in(path.parent):
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            create_untrained(path, atlas, seed=DEFAULT_SEED)
+    return path
+
+
 def _builtin() -> Atlas:
     atlas_folder = atlases_folder() / f"{BUILTIN}-{VERSION}"
-    if atlas_folder.exists():
-        return load_atlas(atlas_folder)
-    atlas = builtin_atlas()
-    atlas_folder.parent.mkdir(parents=True, exist_ok=True)
-    save_atlas(atlas, atlas_folder)
+    with _kept_in(atlas_folder.parent):
+        if atlas_folder.exists():
+            return load_atlas(atlas_folder)
+        atlas_folder.parent.mkdir(parents=True, exist_ok=True)
+        atlas = builtin_atlas()
+        save_atlas(atlas, atlas_folder)
     return atlas
+
+
+@contextmanager
+def _kept_in(folder: Path) -> Iterator[None]:
+    """Tell that the library cannot be made or entered; SetupRefused OUTPUT_NOT_WRITABLE."""
+    try:
+        yield
+    except OSError as fault:
+        reason = fault.strerror or "it cannot be entered"
+        raise SetupRefused(Code.OUTPUT_NOT_WRITABLE, path=str(folder), reason=reason) from fault
 
 
 def _resolve(choice: str | Path, folder: Path) -> Path | None:
     """Return the path itself where it exists, else the entry of that name in the folder."""
     path = Path(choice)
-    if path.exists():
+    if _exists(path):
         return path
     named = folder / path.name
-    return named if path.name == str(choice) and named.exists() else None
+    return named if path.name == str(choice) and _exists(named) else None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False

@@ -4,7 +4,6 @@
 it says what follows what, how long it took and what is told about it.
 """
 
-import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from dras_model.imaging.study import StudyHeader, read_header, read_study
 from dras_model.imaging.volume import Grid, Volume
 from dras_model.outputs.extraction import Extraction, write_all, write_result
 from dras_model.outputs.folder import new_folder
+from dras_model.peak_memory import forget_peak, peak_rss_mb
 from dras_model.results.codes import Code
 from dras_model.results.progress import Report, silent
 from dras_model.results.study import (
@@ -39,7 +39,12 @@ from dras_model.results.study import (
     StudyResult,
     StudyWarning,
 )
-from dras_model.scores.acquisition import acquisition_warnings, lung_warnings, registration_warnings
+from dras_model.scores.acquisition import (
+    acquisition_warnings,
+    lung_warnings,
+    registration_warnings,
+    thickness_mm,
+)
 from dras_model.scores.densitometry import measure
 
 COMPLETE = 0.9  # of the patches are valid in a result that is not called partial
@@ -62,10 +67,13 @@ class Prepared:
 
 @dataclass(slots=True)
 class Clock:
-    """Seconds per stage, and the stage's start and end told to whoever listens."""
+    """Seconds per stage, and the stage's start and end told to whoever listens; one for each study."""
 
     report: Report = silent
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        forget_peak()
 
     @contextmanager
     def stage(self, stage: Stage) -> Iterator[None]:
@@ -77,9 +85,8 @@ class Clock:
         self.report(stage, 1.0)
 
     def summary(self) -> dict[str, float]:
-        """Seconds per stage so far, their total, and the peak memory of this process in MB."""
-        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
-        return {**self.seconds, "total": sum(self.seconds.values()), "peak_rss_mb": peak_mb}
+        """Seconds per stage so far, their total, and the peak memory in MB since this clock was made."""
+        return {**self.seconds, "total": sum(self.seconds.values()), "peak_rss_mb": peak_rss_mb()}
 
 
 def inspect(source: Path, *, series_uid: str | None = None) -> Inspection:
@@ -121,7 +128,12 @@ def _prepare(source: Path, atlas: Atlas, series_uid: str | None, clock: Clock) -
             *lung_warnings(lungs.quality),
             *registration_warnings(alignment.quality),
         )
-        scores = measure(volume, lungs, [warning.code for warning in warnings])
+        scores = measure(
+            volume,
+            lungs,
+            warnings=[warning.code for warning in warnings],
+            thickness_mm=thickness_mm(header.acquisition, header.grid),
+        )
     return Prepared(header, input_sha256, volume, lungs, alignment, patches, scores, warnings)
 
 
@@ -207,9 +219,10 @@ def _geometry(grid: Grid) -> Geometry:
 
 
 def _provenance(prepared: Prepared, encoder: Encoder) -> Provenance:
+    runtime, runtime_version = encoder.runtime
     return Provenance(
         dras_version=__version__,
-        libraries={name: version(name) for name in _LIBRARIES},
+        libraries={**{name: version(name) for name in _LIBRARIES}, runtime: runtime_version},
         device=encoder.device,
         input_sha256=prepared.input_sha256,
         weights=encoder.bundle.provenance,

@@ -21,6 +21,7 @@ def write_phantom(out: Path, spec: PhantomSpec) -> Path:
             seed=spec.seed, kernel=_KERNEL_NAMES[spec.kernel], slice_thickness_mm=spec.thickness_mm
         )
         write_series(phantom.volume, folder, options)
-    truth = out.with_name(f"{out.name}.truth.json")
+    place = out.resolve()
+    truth = place.with_name(f"{place.name}.truth.json")
     phantom.truth.write_json(truth, scanned=phantom.volume.hu)
     return truth

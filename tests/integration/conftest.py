@@ -1,4 +1,3 @@
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,19 +11,6 @@ from integration.serving import Serving
 SPEC = PhantomSpec(
     seed=3, n_slices=60, matrix=128, thickness_mm=5.0, emphysema=Emphysema("centrilobular", 0.1)
 )
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory) -> Iterator[Path]:
-    """An empty library of atlases and bundles, so that defaults are made anew."""
-    folder = tmp_path_factory.mktemp("library")
-    before = os.environ.get("DRAS_LIBRARY")
-    os.environ["DRAS_LIBRARY"] = str(folder)
-    yield folder
-    if before is None:
-        del os.environ["DRAS_LIBRARY"]
-    else:
-        os.environ["DRAS_LIBRARY"] = before
 
 
 @pytest.fixture(scope="session")

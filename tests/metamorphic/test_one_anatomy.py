@@ -15,6 +15,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
 )
@@ -93,6 +94,7 @@ VARIANTS: dict[str, Callable[[Phantom, Path], None]] = {
     "deflated": _with(transfer_syntax=DeflatedExplicitVRLittleEndian),
     "RLE": _with(transfer_syntax=RLELossless),
     "JPEG 2000 lossless": _with(transfer_syntax=JPEG2000Lossless),
+    "JPEG lossless": _with(transfer_syntax=JPEGLosslessSV1),
     "JPEG-LS lossless": _with(transfer_syntax=JPEGLSLossless),
     "among strangers": _with_strangers,
 }

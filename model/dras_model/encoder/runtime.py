@@ -53,6 +53,11 @@ class Encoder:
         encoder._prove(bundle)
         return encoder
 
+    @property
+    def runtime(self) -> tuple[str, str]:
+        """Name and version of what runs the graph."""
+        return "onnxruntime", str(importlib.import_module("onnxruntime").__version__)
+
     def encode(
         self, patches: NDArray[np.int16], locations: NDArray[np.float32], *, report: Report = silent
     ) -> NDArray[np.float32]:

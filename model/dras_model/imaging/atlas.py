@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dras_model.imaging.volume import LabelMap
 
 RIGHT, LEFT = 1, 2  # values of the lung label map of an atlas and of a subject
+ORIENTATION: Final = "LAS"  # where x, y and z of every atlas grow to, and so of every subject
 PATCH_SIZE: Final = 32  # voxels of 1 mm (Yu et al. 2024)
 PATCH_STEP: Final = 26
 
@@ -104,7 +105,10 @@ def check_corners(corners: NDArray[np.generic], lungs: LabelMap) -> NDArray[np.i
 
 
 def check_lungs(lungs: LabelMap) -> None:
-    """Check that both lungs are there, the right one on the patient's right; AtlasError otherwise."""
+    """Check that both lungs are there, the right one on the patient's right, in a grid of ORIENTATION.
+
+    AtlasError otherwise. Segmentation, sections and the published corners rest on that orientation.
+    """
     if lungs.labels.max() > max(RIGHT, LEFT):
         raise AtlasError(f"the mask holds labels other than right and left, up to {lungs.labels.max()}")
     masks = [lungs.labels == label for label in (RIGHT, LEFT)]
@@ -113,6 +117,8 @@ def check_lungs(lungs: LabelMap) -> None:
     right, left = (lungs.grid.to_world(_centre(mask))[0] for mask in masks)
     if right >= left:
         raise AtlasError("the right lung lies to the left of the left lung: labels or geometry are mirrored")
+    if lungs.grid.orientation != ORIENTATION:
+        raise AtlasError(f"the mask's axes grow to {lungs.grid.orientation}, not to {ORIENTATION}")
 
 
 def _centre(mask: NDArray[np.bool_]) -> NDArray[np.float64]:

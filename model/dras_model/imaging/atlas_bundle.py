@@ -147,7 +147,7 @@ def _read_mask(path: Path, name: str) -> tuple[NDArray[np.float32], Grid]:
     try:
         return load_array(path)
     except StudyRefused as fault:
-        raise _invalid(name, f"{path.name}: {fault.fields['reason']}") from fault
+        raise _invalid(name, f"{path.name}: {fault.fields.get('reason', fault)}") from fault
 
 
 def _relabel(labels: NDArray[np.generic], right: int, left: int) -> NDArray[np.uint8]:

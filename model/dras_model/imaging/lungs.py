@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dras_model.imaging.airway import find_airway
-from dras_model.imaging.atlas import LEFT, RIGHT
+from dras_model.imaging.atlas import LEFT, ORIENTATION, RIGHT
 from dras_model.imaging.blood_pool import enhanced_blood_hu
 from dras_model.imaging.coarse import Coarse, coarsen
 from dras_model.imaging.volume import LabelMap, Volume
@@ -45,12 +45,12 @@ class Lungs:
 
 
 def segment_lungs(volume: Volume) -> Lungs:
-    """Segment both lungs of a volume whose x axis grows to the patient's left and z to the head.
+    """Segment both lungs of a volume whose axes grow as the atlas' do; ValueError for another one.
 
     Raises StudyRefused OUT_OF_SCOPE where nothing in the image looks like a lung.
     """
-    if volume.grid.orientation[0] != "L" or volume.grid.orientation[2] != "S":
-        raise ValueError(f"orient the volume to L.S first, found {volume.grid.orientation}")
+    if volume.grid.orientation != ORIENTATION:
+        raise ValueError(f"orient the volume to {ORIENTATION} first, found {volume.grid.orientation}")
     coarse = coarsen(volume)
     air, middle = _inner_air(coarse)
     box = _around(air, coarse)

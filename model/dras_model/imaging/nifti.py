@@ -4,26 +4,32 @@ A file whose header gives no geometry (both form codes zero) is refused: geometr
 """
 
 import gzip
+import io
+import math
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
-from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from dras_model.imaging.pixels import AIR_HU, PADDING_BELOW_HU, check_hu
+from dras_model.imaging.stack import MOST_VOXELS
 from dras_model.imaging.volume import GeometryError, Grid, Matrix, Volume
 from dras_model.results.codes import Code
 from dras_model.results.errors import StudyRefused
 
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _REVERSED = np.eye(4)[[2, 1, 0, 3]]
-_UNREADABLE = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError, zlib.error)
 LEAST_SIDE = 12  # voxels
-MOST_BYTES = 6 << 30  # inflated; a study of 1,500 million voxels of 16 bits is half of it
+MOST_ITEM_BYTES = 8
+MOST_OFFSET = 64 << 20  # bytes of header and extensions
+MOST_TRAILING = 1 << 20  # bytes behind the voxels
+MOST_MM = 1e6  # of a position or a voxel size
+MOST_DEFLATED = 1032  # deflate's highest ratio (zlib, technical details)
 _GZIP = b"\x1f\x8b"
 _HEAD_BYTES = 348
 
@@ -38,13 +44,13 @@ def is_nifti(path: Path) -> bool:
         if head[:2] == _GZIP:
             with gzip.open(path) as inflated:
                 head = inflated.read(_HEAD_BYTES)
-    except _UNREADABLE:
+    except (OSError, EOFError, zlib.error):
         return False
     return _class_of(head) is not None
 
 
 def read_nifti(path: Path) -> Volume:
-    """Read a CT in HU. Raises StudyRefused: NIFTI_INVALID, NOT_HU."""
+    """Read a CT in HU. Raises StudyRefused: NIFTI_INVALID, VOLUME_TOO_LARGE, NOT_HU."""
     array, grid = load_array(path)
     hu = array.astype(np.float32, copy=False)
     if min(hu.shape) < LEAST_SIDE:
@@ -55,37 +61,99 @@ def read_nifti(path: Path) -> Volume:
 
 
 def load_array(path: Path) -> tuple[NDArray[np.float32], Grid]:
-    """Read one 3-D image as float32 (z, y, x) with its grid. Raises StudyRefused: NIFTI_INVALID."""
+    """Read one 3-D image as float32 (z, y, x) with its grid; little more is inflated than the header says.
+
+    Raises StudyRefused: NIFTI_INVALID, VOLUME_TOO_LARGE.
+    """
     try:
-        content = _content(path)
-        image_class = _class_of(content[:_HEAD_BYTES])
-        if image_class is None:
-            raise ImageFileError("no NIfTI magic")
-        image = image_class.from_bytes(content)
-        if image.header["sform_code"] == 0 and image.header["qform_code"] == 0:
-            raise StudyRefused(Code.NIFTI_INVALID, reason="its header gives no position and orientation")
-        array = np.asarray(image.dataobj, dtype=np.float32)
-    except _UNREADABLE as error:
+        with path.open("rb") as file:
+            compressed = file.read(2) == _GZIP
+        with gzip.open(path) if compressed else path.open("rb") as stream:
+            layout = _read_layout(stream)
+            _check_length(layout, path.stat().st_size * (MOST_DEFLATED if compressed else 1))
+            array = _read_voxels(stream, layout)
+    except StudyRefused:
+        raise
+    except Exception as error:  # nibabel's, gzip's and NumPy's faults on damaged files are no closed set
         raise StudyRefused(Code.NIFTI_INVALID, reason="it is damaged or no NIfTI image") from error
-    array = array.reshape([size for axis, size in enumerate(array.shape) if axis < 3 or size > 1])
-    if array.ndim != 3:
-        raise StudyRefused(Code.NIFTI_INVALID, reason=f"it has {array.ndim} dimensions, 3 are needed")
     try:
-        grid = Grid(array.shape[::-1], grid_affine(image.affine))
+        grid = Grid(layout.shape_xyz[::-1], grid_affine(layout.affine))
     except GeometryError as error:
         raise StudyRefused(Code.NIFTI_INVALID, reason=str(error)) from error
     return np.ascontiguousarray(array.transpose(2, 1, 0)), grid
 
 
-def _content(path: Path) -> bytes:
-    """Read a file, inflated where it is compressed, up to MOST_BYTES."""
-    with path.open("rb") as file:
-        compressed = file.read(2) == _GZIP
-    with gzip.open(path) if compressed else path.open("rb") as stream:
-        content = stream.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise StudyRefused(Code.NIFTI_INVALID, reason=f"it holds more than {MOST_BYTES >> 30} GiB")
-    return content
+@dataclass(frozen=True, slots=True, eq=False)
+class _Layout:
+    """What a checked header says: where the voxels lie in the file, and where in the patient (RAS)."""
+
+    shape_xyz: tuple[int, int, int]
+    dtype: np.dtype[np.generic]
+    offset: int
+    slope: float
+    intercept: float
+    affine: NDArray[np.float64]
+
+    @property
+    def n_bytes(self) -> int:
+        return math.prod(self.shape_xyz) * self.dtype.itemsize
+
+
+def _read_layout(stream: io.BufferedIOBase) -> _Layout:
+    head = stream.read(nib.Nifti2Header.sizeof_hdr)
+    image_class = _class_of(head)
+    if image_class is None:
+        raise ImageFileError("no NIfTI magic")
+    header = image_class.header_class(head[: image_class.header_class.sizeof_hdr])
+    if header["sform_code"] == 0 and header["qform_code"] == 0:
+        raise StudyRefused(Code.NIFTI_INVALID, reason="its header gives no position and orientation")
+    dtype = header.get_data_dtype()
+    if dtype.kind not in "iuf" or dtype.itemsize > MOST_ITEM_BYTES:
+        raise StudyRefused(Code.NIFTI_INVALID, reason="its voxels are no real numbers of at most 64 bits")
+    offset = float(header["vox_offset"])
+    if not header.sizeof_hdr <= offset <= MOST_OFFSET:  # false for NaN too
+        raise StudyRefused(Code.NIFTI_INVALID, reason="its voxels begin at no possible place in the file")
+    affine = np.asarray(header.get_best_affine(), dtype=np.float64)
+    if not np.all(np.abs(affine) < MOST_MM):
+        raise StudyRefused(Code.NIFTI_INVALID, reason="its position or voxel size is no possible one")
+    slope, intercept = header.get_slope_inter()  # None where the header has none
+    return _Layout(
+        shape_xyz=_shape(header),
+        dtype=dtype,
+        offset=int(offset),
+        slope=1.0 if slope is None else slope,
+        intercept=0.0 if intercept is None else intercept,
+        affine=affine,
+    )
+
+
+def _shape(header: nib.Nifti1Header) -> tuple[int, int, int]:
+    """Return the sizes (x, y, z); further axes may have one element."""
+    sizes = [int(size) for axis, size in enumerate(header.get_data_shape()) if axis < 3 or size != 1]
+    if len(sizes) != 3:
+        raise StudyRefused(Code.NIFTI_INVALID, reason=f"it has {len(sizes)} dimensions, 3 are needed")
+    if min(sizes) < 1:
+        raise StudyRefused(Code.NIFTI_INVALID, reason="it has no voxels along one axis")
+    if (n_voxels := math.prod(sizes)) > MOST_VOXELS:
+        raise StudyRefused(Code.VOLUME_TOO_LARGE, megavoxels=n_voxels / 1e6, limit=MOST_VOXELS / 1e6)
+    return sizes[0], sizes[1], sizes[2]
+
+
+def _check_length(layout: _Layout, most_bytes: int) -> None:
+    """Refuse before anything is allocated where the file cannot hold the voxels."""
+    if layout.offset + layout.n_bytes > most_bytes:
+        raise EOFError("the file is shorter than its header says")
+
+
+def _read_voxels(stream: io.BufferedIOBase, layout: _Layout) -> NDArray[np.float32]:
+    """Read the voxels (x, y, z), scaled; values beyond float32 become infinite."""
+    place = (layout.shape_xyz, layout.dtype, layout.offset, layout.slope, layout.intercept)
+    with np.errstate(over="ignore", invalid="ignore"):
+        array = np.asarray(ArrayProxy(stream, place, mmap=False), dtype=np.float32)
+    # gzip compares its checksum at the end only, so the end must be reached, and be near.
+    if len(stream.read(MOST_TRAILING + 1)) > MOST_TRAILING:
+        raise StudyRefused(Code.NIFTI_INVALID, reason="it holds more data than its header says")
+    return array
 
 
 def _class_of(head: bytes) -> type[nib.Nifti1Image] | None:

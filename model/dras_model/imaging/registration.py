@@ -28,6 +28,7 @@ STILL_MM = 0.02
 LEAST_LUNG_ML = 100.0  # a lung smaller than this cannot guide the alignment
 TRUNCATED_PERCENT = 5.0  # of the widest section, in the first or last slice
 SCALES = (0.5, 2.0)  # of the singular values; beyond them the fit has failed
+LEAST_DICE = 0.5  # of the lung that fits better; a lung and its atlas that share less are not aligned
 SHAPE_PRIOR = 0.02  # weight of the starting proportions where the scan cuts the lungs
 
 
@@ -47,7 +48,7 @@ class Alignment:
 def align(atlas: Atlas, lungs: LabelMap) -> Alignment:
     """Find the affine from the atlas to a subject's lungs (labels RIGHT and LEFT, axes as the atlas').
 
-    Raises StudyRefused REGISTRATION_FAILED where no lung is large enough or the fit degenerates.
+    Raises StudyRefused REGISTRATION_FAILED where no lung is large enough or the fit has failed.
     """
     subject = _cropped(_shrink(lungs))
     sides = [
@@ -67,7 +68,14 @@ def align(atlas: Atlas, lungs: LabelMap) -> Alignment:
             Code.REGISTRATION_FAILED,
             reason=f"the lungs would have to be scaled by {scales.min():.2f} to {scales.max():.2f}",
         )
-    return Alignment(matrix, _quality(atlas, lungs, matrix))
+    quality = _quality(atlas, lungs, matrix)
+    dice = max({RIGHT: quality.dice_right, LEFT: quality.dice_left}[side] for side in sides)
+    if dice < LEAST_DICE:
+        raise StudyRefused(
+            Code.REGISTRATION_FAILED,
+            reason=f"the lung that fits better overlaps the atlas' with a Dice of {dice:.2f} only",
+        )
+    return Alignment(matrix, quality)
 
 
 class _Fit:

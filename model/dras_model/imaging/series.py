@@ -4,14 +4,13 @@ The choice is deterministic and always explained; the caller may name a series i
 pixels of the chosen series is `pixels`' business.
 """
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from dras_model.imaging.kernels import Sharpness, sharpness
-from dras_model.imaging.slices import Slice, read_slices
+from dras_model.imaging.slices import DamagedFile, Slice, quiet_pydicom, read_slices
 from dras_model.imaging.stack import Stack, build_stack
 from dras_model.results.codes import Code
 from dras_model.results.errors import StudyRefused
@@ -19,7 +18,8 @@ from dras_model.results.study import Candidate, StudyWarning
 
 _SHARPNESS_RANK = {Sharpness.SMOOTH: 0, Sharpness.UNKNOWN: 1, Sharpness.SHARP: 2}
 FULL_THORAX_MM = 220.0  # a stack of at least this length is not preferred for being longer still
-_NOT_A_SCAN = ("LOCALIZER", "SECONDARY", "SCREEN SAVE", "DOSE", "MIP", "MINIP", "PROJECTION IMAGE")
+ALIKE_MM = 20.0  # lengths that differ by less leave the choice to kernel and thickness
+_NOT_A_SCAN = ("LOCALIZER", "SCREEN SAVE", "DOSE", "MIP", "MINIP", "PROJECTION IMAGE")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,12 +35,14 @@ class ChosenSeries:
 def choose_series(files: Sequence[Path], *, series_uid: str | None = None) -> ChosenSeries:
     """Read all headers, group by series, rank, and build the stack of the best (or the named) one.
 
-    Raises StudyRefused: NOT_DICOM, NO_CT_SERIES, SERIES_NOT_FOUND, MIXED_PATIENT,
-    DUPLICATE_CONFLICT, and whatever the stack of the last usable series was refused with.
+    Raises StudyRefused: NOT_DICOM, MALFORMED, NO_CT_SERIES, SERIES_NOT_FOUND, MIXED_PATIENT,
+    DUPLICATE_CONFLICT, and whatever the largest CT series was refused with where none is usable.
     """
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        per_file = list(pool.map(read_slices, files))
-    slices = [item for found in per_file for item in found]
+    with quiet_pydicom(), ThreadPoolExecutor(max_workers=4) as pool:
+        per_file = list(pool.map(_headers, files))
+    if damaged := sum(found is None for found in per_file):
+        raise StudyRefused(Code.MALFORMED, n_files=damaged)
+    slices = [item for found in per_file for item in found or ()]
     if not slices:
         raise StudyRefused(Code.NOT_DICOM, n_files=len(files))
     n_ignored = sum(not found for found in per_file)
@@ -54,6 +56,14 @@ def choose_series(files: Sequence[Path], *, series_uid: str | None = None) -> Ch
     return _best(groups, wanted, n_ignored)
 
 
+def _headers(path: Path) -> list[Slice] | None:
+    """Slices of a file, none where it is no DICOM image, None where it is damaged."""
+    try:
+        return read_slices(path)
+    except DamagedFile:
+        return None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Judged:
     """One series with its stack, or with why it has none."""
@@ -63,6 +73,7 @@ class _Judged:
     stack: Stack | None
     refusal: StudyRefused | None
     reason: str
+    n_set_aside: int = 0
 
     @property
     def rank(self) -> tuple[object, ...]:
@@ -74,7 +85,7 @@ class _Judged:
         kernel = sharpness(first.acquisition.manufacturer, first.acquisition.kernel)
         return (
             0,
-            -round(extent_mm),
+            -round(extent_mm / ALIKE_MM),
             "ORIGINAL" not in first.image_type,
             _SHARPNESS_RANK[kernel],
             round(spacing[0], 3),
@@ -92,29 +103,27 @@ def _best(groups: dict[str, list[Slice]], wanted: dict[str, list[Slice]], n_igno
     left = [uid for uid in groups if uid not in wanted]
     candidates = [_candidate(item, best) for item in judged]
     candidates += [_left(uid, groups[uid]) for uid in sorted(left)]
+    left_out = {
+        "no DICOM image": n_ignored,
+        "localizers or repeats": best.n_set_aside,
+        **best.stack.left_out,
+    }
     warnings = list(best.stack.warnings)
-    dropped = len(best.slices) - len(best.stack.slices)
-    if n_ignored or dropped:
-        reasons = []
-        if n_ignored:
-            reasons.append(f"{n_ignored} files are no DICOM image")
-        if dropped:
-            reasons.append(f"{dropped} images of the series are localizers, repeats or of another geometry")
-        warnings.append(
-            StudyWarning.of(Code.FILES_IGNORED, n_ignored=n_ignored + dropped, reasons="; ".join(reasons))
-        )
+    if total := sum(left_out.values()):
+        reasons = "; ".join(f"{count} {reason}" for reason, count in left_out.items() if count)
+        warnings.append(StudyWarning.of(Code.FILES_IGNORED, n_ignored=total, reasons=reasons))
     return ChosenSeries(best.uid, best.stack, tuple(candidates), tuple(warnings))
 
 
 def _judge(uid: str, slices: list[Slice]) -> _Judged:
     if reason := _not_a_scan(slices):
         return _Judged(uid, slices, None, None, reason)
-    scans = [item for item in slices if item.is_ct and not _marked(item)]
     try:
-        stack = build_stack(_unique(scans))
+        scans = _unique([item for item in slices if item.is_ct and not _marked(item)])
+        stack = build_stack(scans)
     except StudyRefused as refusal:
         return _Judged(uid, slices, None, refusal, str(refusal))
-    return _Judged(uid, slices, stack, None, _describe(stack))
+    return _Judged(uid, slices, stack, None, _describe(stack), len(slices) - len(scans))
 
 
 def _not_a_scan(slices: Sequence[Slice]) -> str | None:
@@ -131,20 +140,18 @@ def _marked(item: Slice) -> bool:
 
 
 def _unique(slices: Sequence[Slice]) -> list[Slice]:
-    """Drop files that are the same SOP instance, byte for byte; refuse one UID with two contents."""
-    seen: dict[tuple[str, int], Slice] = {}
+    """Drop files that repeat an SOP instance byte for byte; refuse one UID with two contents."""
+    first: dict[str, Path] = {}
+    repeats: set[Path] = set()
     conflicts = 0
     for item in slices:
-        known = seen.setdefault((item.uid, item.frame), item)
-        if known is not item and _digest(known.path) != _digest(item.path):
-            conflicts += 1
+        known = first.setdefault(item.uid or str(item.path), item.path)
+        if known != item.path and item.path not in repeats:
+            conflicts += known.read_bytes() != item.path.read_bytes()
+            repeats.add(item.path)
     if conflicts:
         raise StudyRefused(Code.DUPLICATE_CONFLICT, n_duplicates=conflicts)
-    return list(seen.values())
-
-
-def _digest(path: Path) -> bytes:
-    return hashlib.sha256(path.read_bytes()).digest()
+    return [item for item in slices if item.path not in repeats]
 
 
 def _describe(stack: Stack) -> str:
@@ -194,6 +201,6 @@ def _refuse(judged: Sequence[_Judged], groups: dict[str, list[Slice]]) -> None:
 
 def _refuse_mixed_patients(slices: Iterable[Slice]) -> None:
     """Two patients are never ranked against each other, under one study UID or under several."""
-    patients = {item.patient_key for item in slices}
+    patients = {item.patient_key for item in slices if item.patient_key}
     if len(patients) > 1:
         raise StudyRefused(Code.MIXED_PATIENT, n_patients=len(patients))

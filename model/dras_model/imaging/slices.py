@@ -1,26 +1,34 @@
 """One DICOM file becomes its slices: what the header says, checked, without the pixels.
 
 A classic CT object holds one slice, an enhanced one (PS3.3 A.38) as many as it has frames; behind
-this module both look the same. Patient data is not read into a `Slice`, but for a salted key that
-tells whether two files name the same patient.
+this module both look the same. Patient data is not read into a `Slice`, but for a digest that tells
+whether two files name the same patient.
 """
 
 import hashlib
 import math
+import struct
 import warnings
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pydicom
+import pydicom.config
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.uid import (
     CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
     EnhancedCTImageStorage,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
     LegacyConvertedEnhancedCTImageStorage,
 )
 
@@ -28,9 +36,20 @@ from dras_model.results.study import Acquisition
 
 CT_CLASSES = frozenset({CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
 _ENHANCED = frozenset({EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
+# Syntaxes that are lossy whatever the header says; JPEG 2000 (.91) and HTJ2K may be either.
+_LOSSY_SYNTAXES = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless})
 MOST_FRAMES = 10_000
+# What pydicom is known to raise on damaged bytes; its own errors do not cover them.
+PARSE_FAULTS = (
+    EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, NotImplementedError, RecursionError,
+    OverflowError, MemoryError, struct.error, zlib.error, BytesLengthException,
+)  # fmt: skip
 
 Vector = NDArray[np.float64]
+
+
+class DamagedFile(Exception):
+    """A file that is empty, cannot be read, or says that it is DICOM and is not whole."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,33 +58,54 @@ class Slice:
 
     `position`, `row` and `column` are (3,) LPS as in PS3.3 C.7.6.2, None where missing or no numbers;
     `spacing_mm` is (between rows, between columns). `slope` is None where the rescale is missing.
+    `n_frames` is what the file declares, `n_described` what its functional groups describe.
     """
 
     path: Path
     frame: int
     uid: str
     series_uid: str
-    study_uid: str
     patient_key: str
     modality: str
     image_type: tuple[str, ...]
     acquisition_key: str
-    instance_number: int
     rows: int
     columns: int
+    n_frames: int
+    n_described: int
     position: Vector | None
     row: Vector | None
     column: Vector | None
     spacing_mm: tuple[float, float] | None
     slope: float | None
     intercept: float | None
+    rescale_type: str
     padding: tuple[int, int] | None
     photometric: str
     bits_allocated: int
+    bits_stored: int
+    high_bit: int
     samples_per_pixel: int
     lossy: bool
     is_ct: bool
     acquisition: Acquisition
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Keep pydicom from warning of odd values (character sets, UIDs): it would quote them, in logs too.
+
+    For the thread that starts others: both settings belong to the whole process.
+    """
+    settings = pydicom.config.settings
+    before = settings.reading_validation_mode
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        settings.reading_validation_mode = pydicom.config.IGNORE
+        try:
+            yield
+        finally:
+            settings.reading_validation_mode = before
 
 
 def is_dicom(path: Path) -> bool:
@@ -75,29 +115,39 @@ def is_dicom(path: Path) -> bool:
 
 
 def read_slices(path: Path) -> list[Slice]:
-    """Read the header of one file; empty where the file is no DICOM image."""
+    """Read the header of one file; empty where it is no DICOM image. Raises DamagedFile."""
     try:
-        with warnings.catch_warnings():
-            # pydicom warns of odd values (character sets, UIDs); none of them is used here.
-            warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(path, stop_before_pixels=True)
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise DamagedFile("empty")
+            file.seek(0)
+            dataset = pydicom.dcmread(file, stop_before_pixels=True)
+            # Reading stops in front of the pixel data; a deflated file has been read to its end.
+            meta = dataset.file_meta
+            deflated = meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+            is_ct = CT_CLASSES & {meta.get("MediaStorageSOPClassUID"), dataset.get("SOPClassUID")}
+            if is_ct and not deflated and not file.read(1):
+                raise DamagedFile("cut short in the header")
             if "SOPClassUID" not in dataset and "Modality" not in dataset and "Rows" not in dataset:
                 return []
             return _frames(path, dataset)
-    except (InvalidDicomError, EOFError, ValueError, KeyError, TypeError, AttributeError, OSError):
+    except InvalidDicomError:
         return []
-    except (NotImplementedError, RecursionError, OverflowError):
-        return []
+    except OSError as fault:
+        raise DamagedFile("unreadable") from fault
+    except PARSE_FAULTS as fault:
+        raise DamagedFile("malformed") from fault
 
 
 def _frames(path: Path, dataset: Dataset) -> list[Slice]:
     if dataset.get("SOPClassUID") not in _ENHANCED:
-        return [_slice(path, 0, [dataset])]
+        return [_slice(path, 0, [dataset], n_described=1)]
     shared = _item(dataset, "SharedFunctionalGroupsSequence")
-    frames = dataset.get("PerFrameFunctionalGroupsSequence") or []
+    groups = dataset.get("PerFrameFunctionalGroupsSequence") or [Dataset()]
+    frames = groups[:MOST_FRAMES]
     return [
-        _slice(path, index, [*_groups(frame), *_groups(shared), dataset])
-        for index, frame in enumerate(frames[:MOST_FRAMES])
+        _slice(path, index, [*_groups(frame), *_groups(shared), dataset], n_described=len(frames))
+        for index, frame in enumerate(frames)
     ]
 
 
@@ -113,7 +163,7 @@ def _item(dataset: Dataset, keyword: str) -> Dataset | None:
     return sequence[0] if sequence else None
 
 
-def _slice(path: Path, frame: int, levels: Sequence[Dataset]) -> Slice:
+def _slice(path: Path, frame: int, levels: Sequence[Dataset], *, n_described: int) -> Slice:
     """Make a slice; an attribute is taken from the first level that has it: frame, shared, file."""
     root = levels[-1]
     cosines = _numbers(_first(levels, "ImageOrientationPatient"), 6)
@@ -122,29 +172,32 @@ def _slice(path: Path, frame: int, levels: Sequence[Dataset]) -> Slice:
     return Slice(
         path=path,
         frame=frame,
-        uid=_text(root.get("SOPInstanceUID")) + (f".{frame}" if len(levels) > 1 else ""),
+        uid=_text(root.get("SOPInstanceUID")),
         series_uid=_text(root.get("SeriesInstanceUID")),
-        study_uid=_text(root.get("StudyInstanceUID")),
-        patient_key=hashlib.sha256(_text(root.get("PatientID")).encode()).hexdigest()[:16],
+        patient_key=_digest(_text(root.get("PatientID"))),
         modality=_text(root.get("Modality")).upper(),
         image_type=_values(image_type),
         acquisition_key="/".join(
             _text(_first(levels, keyword)) for keyword in ("AcquisitionNumber", "TemporalPositionIndex")
         ),
-        instance_number=int(_number(root.get("InstanceNumber")) or 0),
-        rows=int(_number(root.get("Rows")) or 0),
-        columns=int(_number(root.get("Columns")) or 0),
+        rows=_whole(root.get("Rows")),
+        columns=_whole(root.get("Columns")),
+        n_frames=_whole(root.get("NumberOfFrames")) or 1,
+        n_described=n_described,
         position=_numbers(_first(levels, "ImagePositionPatient"), 3),
         row=None if cosines is None else cosines[:3],
         column=None if cosines is None else cosines[3:],
         spacing_mm=None if spacing is None else (float(spacing[0]), float(spacing[1])),
         slope=_number(_first(levels, "RescaleSlope")),
         intercept=_number(_first(levels, "RescaleIntercept")),
+        rescale_type=_text(_first(levels, "RescaleType")).upper(),
         padding=_padding(root),
         photometric=_text(root.get("PhotometricInterpretation")),
-        bits_allocated=int(_number(root.get("BitsAllocated")) or 0),
-        samples_per_pixel=int(_number(root.get("SamplesPerPixel")) or 1),
-        lossy=_text(root.get("LossyImageCompression")) == "01",
+        bits_allocated=_whole(root.get("BitsAllocated")),
+        bits_stored=_whole(root.get("BitsStored")),
+        high_bit=_whole(root.get("HighBit")),
+        samples_per_pixel=_whole(root.get("SamplesPerPixel")) or 1,
+        lossy=_is_lossy(root),
         is_ct=_is_ct(root),
         acquisition=_acquisition(levels),
     )
@@ -157,8 +210,14 @@ def _is_ct(root: Dataset) -> bool:
     return "SOPClassUID" not in root and _text(root.get("Modality")).upper() == "CT"
 
 
+def _is_lossy(root: Dataset) -> bool:
+    syntax = root.file_meta.get("TransferSyntaxUID") if hasattr(root, "file_meta") else None
+    return _text(root.get("LossyImageCompression")) == "01" or syntax in _LOSSY_SYNTAXES
+
+
 def _acquisition(levels: Sequence[Dataset]) -> Acquisition:
-    agent = _first(levels, "ContrastBolusAgent")
+    # An empty agent is "unknown" (type 2); an enhanced object names it in a sequence (C.7.6.4b).
+    agent = _text(_first(levels, "ContrastBolusAgent")) or _first(levels, "ContrastBolusAgentSequence")
     kernel = _first(levels, "ConvolutionKernel")
     return Acquisition(
         manufacturer=_text(levels[-1].get("Manufacturer")) or None,
@@ -166,7 +225,7 @@ def _acquisition(levels: Sequence[Dataset]) -> Acquisition:
         kernel="\\".join(map(str, kernel)) if isinstance(kernel, MultiValue) else _text(kernel) or None,
         kvp=_number(_first(levels, "KVP")),
         slice_thickness_mm=_number(_first(levels, "SliceThickness")),
-        contrast_agent=True if _text(agent) else None,  # empty is "unknown" (type 2)
+        contrast_agent=True if agent else None,
         patient_position=_text(levels[-1].get("PatientPosition")) or None,
     )
 
@@ -182,10 +241,13 @@ def _padding(root: Dataset) -> tuple[int, int] | None:
 
 
 def _signed(value: int, root: Dataset) -> int:
-    """Read an unsigned 16-bit padding value as the signed number it stands for: 63536 is -2000."""
-    if root.get("PixelRepresentation") == 1 and value > 0x7FFF:
-        return value - 0x10000
-    return value
+    """Read a padding value in the sign of the pixels, whatever its own: 63536 is -2000, and back."""
+    value %= 1 << 16
+    return value - (1 << 16) if root.get("PixelRepresentation") == 1 and value > 0x7FFF else value
+
+
+def _digest(patient_id: str) -> str:
+    return hashlib.sha256(patient_id.encode()).hexdigest()[:16] if patient_id else ""
 
 
 def _first(levels: Sequence[Dataset], keyword: str) -> object:
@@ -201,7 +263,12 @@ def _values(value: object) -> tuple[str, ...]:
 
 
 def _text(value: object) -> str:
-    return "" if value is None else str(value).strip()
+    return "" if value is None else str(value).strip().strip("\0")
+
+
+def _whole(value: object) -> int:
+    number = _number(value)
+    return 0 if number is None or abs(number) > 1e12 else int(number)
 
 
 def _number(value: object) -> float | None:

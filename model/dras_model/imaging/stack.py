@@ -4,8 +4,7 @@ Sorting is by the position along the slice normal and by nothing else: neither f
 instance numbers say where a slice lies. Geometry is never invented; what is missing is refused.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +17,10 @@ from dras_model.results.errors import StudyRefused
 from dras_model.results.study import StudyWarning
 
 COSINE_TOLERANCE = 1e-3  # cosines arrive as rounded decimal text
+SPACING_SHARE = 1e-3  # of a pixel's size; spacing is rounded text, too
 SAME_POSITION_MM = 1e-2
-SPACING_TOLERANCE = 0.02  # of the median step; beyond it a stack is resampled by true position
+OFF_GRID = 0.05  # of a step; a stack with slices farther off is interpolated at their true positions
+OFF_LINE_PIXELS = 0.5  # of a slice from the straight line through all; positions are rounded text
 LEAST_SLICES = 12
 LEAST_EXTENT_MM = 100.0  # a child's lungs are longer
 MOST_MISSING_PERCENT = 5.0
@@ -28,15 +29,16 @@ LEAST_SHARE = 0.8  # of a series' slices must share one geometry
 TILT_TOLERANCE_DEGREES = 0.1
 MOST_VOXELS = 1_500_000_000
 MOST_SIDE = 4096
+_MOST_KINDS = 64  # of geometry that are tried as the commonest one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stack:
     """Slices in the order of their grid, and where each truly lies on it.
 
-    `depths` (n,) are positions in slices along the grid's first axis: whole numbers where the
-    series is regular. `shifts` (n, 2) are in-plane offsets (rows, columns) of a tilted gantry in
-    pixels, zero without tilt.
+    `depths` (n,) are positions in slices along the grid's first axis: whole numbers where the series
+    is regular. `shifts` (n, 2) are in-plane offsets (rows, columns) of a tilted gantry in pixels,
+    zero without tilt. `left_out` says how many slices were not used, by reason.
     """
 
     slices: tuple[Slice, ...]
@@ -44,41 +46,49 @@ class Stack:
     depths: NDArray[np.float64]
     shifts: NDArray[np.float64]
     warnings: tuple[StudyWarning, ...]
+    left_out: Mapping[str, int]
 
     @property
     def regular(self) -> bool:
         """Whether each slice is one plane of the grid, as it is."""
-        return len(self.slices) == self.grid.shape[0] and not self.shifts.any()
+        return len(self.slices) == self.grid.shape[0] and bool(np.all(self.depths == np.rint(self.depths)))
 
 
 def build_stack(slices: Sequence[Slice]) -> Stack:
     """Sort and check the slices of one series (of one geometry, mostly) and lay them on a grid.
 
-    Raises StudyRefused: GEOMETRY_MISSING, INCONSISTENT_GEOMETRY, DUPLICATE_POSITIONS,
-    TOO_FEW_SLICES, MISSING_SLICES, VOLUME_TOO_LARGE.
+    The order in which they are given does not matter. Raises StudyRefused: GEOMETRY_MISSING,
+    INCONSISTENT_GEOMETRY, DUPLICATE_POSITIONS, TOO_FEW_SLICES, MISSING_SLICES, VOLUME_TOO_LARGE.
     """
-    _require_geometry(slices)
-    kept = _largest_geometry(slices)
-    first = kept[0]
-    row, column = _orthonormal(first)
+    given = sorted(slices, key=lambda item: (item.uid, item.frame, str(item.path)))
+    _require_geometry(given)
+    alike = _largest_geometry(given)
+    row, column = _orthonormal(alike[0])
     normal = np.cross(row, column)
-    kept, positions = _sorted_unique(kept, normal)
+    kept = _one_acquisition(alike, normal)
+    left_out = {
+        "of another geometry": len(given) - len(alike),
+        "of another acquisition": len(alike) - len(kept),
+    }
+    kept, positions = _sorted(kept, normal)
     along = (positions - positions[0]) @ normal
-    step_mm, n_planes, warnings = _regular_step(along)
-    shifts, tilt = _shifts(positions, along, (row, column, normal), first)
-    if tilt:
-        warnings = [*warnings, tilt]
+    step_mm, n_planes = _regular_step(along)
+    rows_mm, columns_mm = _spacing(alike[0])
+    shifts, warnings = _shifts(positions, along, row / columns_mm, column / rows_mm)
+    depths = along / step_mm
+    if len(kept) == n_planes and np.abs(depths - np.rint(depths)).max() <= OFF_GRID:
+        depths = np.rint(depths)
+    else:
+        n_missing, gap_mm = n_planes - len(kept), float(np.diff(along).max())
+        warnings.append(StudyWarning.of(Code.INTERPOLATED_SLICES, n_missing=n_missing, gap_mm=gap_mm))
     affine = np.eye(4)
-    rows_mm, columns_mm = _spacing(first)
     affine[:3, :3] = np.stack([normal * step_mm, column * rows_mm, row * columns_mm], axis=1)
     affine[:3, 3] = positions[0] - shifts[0, 0] * rows_mm * column - shifts[0, 1] * columns_mm * row
-    grid = Grid((n_planes, first.rows, first.columns), affine)
+    grid = Grid((n_planes, alike[0].rows, alike[0].columns), affine)
     if grid.n_voxels > MOST_VOXELS or max(grid.shape) > MOST_SIDE:
         raise StudyRefused(Code.VOLUME_TOO_LARGE, megavoxels=grid.n_voxels / 1e6, limit=MOST_VOXELS / 1e6)
-    depths = along / step_mm
-    nearest = np.round(depths)
-    regular = len(kept) == n_planes and np.max(np.abs(depths - nearest)) < 0.1
-    return Stack(tuple(kept), grid, nearest if regular else depths, shifts, tuple(warnings))
+    reasons = {reason: count for reason, count in left_out.items() if count}
+    return Stack(tuple(kept), grid, depths, shifts, tuple(warnings), reasons)
 
 
 def _require_geometry(slices: Sequence[Slice]) -> None:
@@ -127,37 +137,64 @@ def _orthonormal(item: Slice) -> tuple[Vector, Vector]:
 
 def _largest_geometry(slices: Sequence[Slice]) -> list[Slice]:
     """Keep the slices of the commonest matrix, spacing and orientation; a localizer drops out here."""
-
-    def key(item: Slice) -> tuple[object, ...]:
-        cosines = np.round(np.concatenate(_cosines(item)) / (2 * COSINE_TOLERANCE)).astype(int)
-        spacing = tuple(round(size, 4) for size in _spacing(item))
-        return (item.rows, item.columns, spacing, tuple(cosines))
-
-    keys = [key(item) for item in slices]
-    counts = Counter(keys)
-    commonest, count = counts.most_common(1)[0]
-    if count < LEAST_SHARE * len(slices):
+    cosines = np.array([np.concatenate(_cosines(item)) for item in slices])
+    spacing = np.array([_spacing(item) for item in slices])
+    matrix = np.array([(item.rows, item.columns) for item in slices])
+    best = np.zeros(len(slices), dtype=bool)
+    tried = np.zeros(len(slices), dtype=bool)
+    for _ in range(_MOST_KINDS):
+        left = np.nonzero(~tried)[0]
+        if left.size == 0:
+            break
+        n = left[0]
+        alike = np.all(matrix == matrix[n], axis=1)
+        alike &= np.all(np.abs(spacing - spacing[n]) <= SPACING_SHARE * spacing[n], axis=1)
+        alike &= np.all(np.abs(cosines - cosines[n]) <= 2 * COSINE_TOLERANCE, axis=1)
+        tried |= alike
+        if alike.sum() > best.sum():
+            best = alike
+    if best.sum() < LEAST_SHARE * len(slices):
         raise StudyRefused(
             Code.INCONSISTENT_GEOMETRY,
             what="matrix, pixel spacing or orientation",
-            found=f"{len(counts)} kinds, the commonest in {count} of {len(slices)} slices",
+            found=f"the commonest kind is that of {best.sum()} of {len(slices)} slices",
         )
-    return [item for item, own in zip(slices, keys, strict=True) if own == commonest]
+    return [item for item, kept in zip(slices, best, strict=True) if kept]
 
 
-def _sorted_unique(slices: list[Slice], normal: Vector) -> tuple[list[Slice], Vector]:
-    """Sort along the normal; where positions repeat, keep the acquisition with most slices."""
+def _one_acquisition(slices: list[Slice], normal: Vector) -> list[Slice]:
+    """Keep the largest acquisition where several cover the same stretch; two breaths are never mixed.
+
+    Acquisitions that follow each other along the patient (step and shoot) stay together.
+    """
     groups: dict[str, list[Slice]] = {}
     for item in slices:
         groups.setdefault(item.acquisition_key, []).append(item)
-    if _n_duplicates(slices, normal):
-        slices = max(groups.values(), key=lambda group: (len(group), group[0].acquisition_key))
-    duplicates = _n_duplicates(slices, normal)
-    if duplicates:
-        raise StudyRefused(Code.DUPLICATE_POSITIONS, n_duplicates=duplicates)
+    if len(groups) == 1:
+        return slices
+    along = {key: np.sort([_position(item) @ normal for item in group]) for key, group in groups.items()}
+    furthest = -np.inf
+    for extent in sorted(along.values(), key=lambda extent: (extent[0], extent[-1])):
+        step_mm = float(np.median(np.diff(extent))) if extent.size > 1 else 0.0
+        if extent[0] < furthest - step_mm - SAME_POSITION_MM:
+            return max(groups.values(), key=lambda group: (len(group), _natural(group[0].acquisition_key)))
+        furthest = max(furthest, float(extent[-1]))
+    return slices
+
+
+def _natural(key: str) -> tuple[int, ...]:
+    """Order acquisition numbers as numbers, the first one being the greatest."""
+    return tuple(-int(part) if part.isdecimal() else 0 for part in key.split("/"))
+
+
+def _sorted(slices: list[Slice], normal: Vector) -> tuple[list[Slice], Vector]:
+    """Sort along the normal; refuse slices that share a place, and stacks too short for a chest."""
     slices = sorted(slices, key=lambda item: float(_position(item) @ normal))
     positions = np.array([_position(item) for item in slices])
-    extent_mm = float((positions[-1] - positions[0]) @ normal)
+    gaps = np.diff(positions @ normal)
+    if duplicates := int(np.sum(gaps < SAME_POSITION_MM)):
+        raise StudyRefused(Code.DUPLICATE_POSITIONS, n_duplicates=duplicates)
+    extent_mm = float(gaps.sum())
     if len(slices) < LEAST_SLICES or extent_mm < LEAST_EXTENT_MM:
         raise StudyRefused(
             Code.TOO_FEW_SLICES,
@@ -175,19 +212,14 @@ def _position(item: Slice) -> Vector:
     return item.position
 
 
-def _n_duplicates(slices: Sequence[Slice], normal: Vector) -> int:
-    along = np.sort(np.array([_position(item) @ normal for item in slices]))
-    return int(np.sum(np.diff(along) < SAME_POSITION_MM))
-
-
-def _regular_step(along: NDArray[np.float64]) -> tuple[float, int, list[StudyWarning]]:
-    """Return the step in mm, the number of planes, and a warning where slices must be interpolated."""
+def _regular_step(along: NDArray[np.float64]) -> tuple[float, int]:
+    """Return the step in mm and the number of planes, those of missing slices included."""
     gaps = np.diff(along)
-    median = float(np.median(gaps))
-    multiples = np.maximum(np.round(gaps / median), 1)
+    multiples = np.maximum(np.rint(gaps / np.median(gaps)), 1)
     missing = int(np.sum(multiples - 1))
     expected = len(along) + missing
-    if missing and (100.0 * missing / expected > MOST_MISSING_PERCENT or gaps.max() > MOST_GAP_MM):
+    too_wide = gaps.max() > MOST_GAP_MM + SAME_POSITION_MM
+    if missing and (100.0 * missing / expected > MOST_MISSING_PERCENT or too_wide):
         raise StudyRefused(
             Code.MISSING_SLICES,
             n_missing=missing,
@@ -196,30 +228,32 @@ def _regular_step(along: NDArray[np.float64]) -> tuple[float, int, list[StudyWar
             most_percent=MOST_MISSING_PERCENT,
             most_gap_mm=MOST_GAP_MM,
         )
-    if gaps.max() > MOST_GAP_MM:
+    if too_wide:
         raise StudyRefused(
             Code.INCONSISTENT_GEOMETRY, what="the step between slices", found=f"up to {gaps.max():.1f} mm"
         )
-    step_mm = float(along[-1] / (expected - 1))
-    irregular = np.max(np.abs(gaps / multiples / step_mm - 1.0)) > SPACING_TOLERANCE
-    warnings = []
-    if missing or irregular:
-        warnings.append(
-            StudyWarning.of(Code.INTERPOLATED_SLICES, n_missing=missing, gap_mm=float(gaps.max()))
-        )
-    return step_mm, expected, warnings
+    return float(along[-1] / (expected - 1)), expected
 
 
 def _shifts(
-    positions: Vector, along: Vector, axes: tuple[Vector, Vector, Vector], first: Slice
-) -> tuple[NDArray[np.float64], StudyWarning | None]:
-    """In-plane drift of each slice against the normal, in pixels, and the warning of a tilt."""
-    row, column, normal = axes
-    drift = positions - positions[0] - along[:, None] * normal
-    rows_mm, columns_mm = _spacing(first)
-    shifts = np.stack([drift @ column / rows_mm, drift @ row / columns_mm], axis=1)
-    degrees = float(np.degrees(np.arctan2(np.linalg.norm(drift[-1]), along[-1])))
+    positions: Vector, along: Vector, per_column: Vector, per_row: Vector
+) -> tuple[NDArray[np.float64], list[StudyWarning]]:
+    """In-plane offsets (rows, columns) of a tilted gantry in pixels, and the warning of a tilt.
+
+    `per_column` and `per_row` (3,) turn millimetres in the patient into pixels along a row and a column.
+    """
+    moved = positions - positions[0]
+    drift = np.stack([moved @ per_row, moved @ per_column], axis=1)
+    slope = (along @ drift) / (along @ along)
+    off_line = float(np.abs(drift - np.outer(along, slope)).max())
+    if off_line > OFF_LINE_PIXELS:
+        raise StudyRefused(
+            Code.INCONSISTENT_GEOMETRY,
+            what="the in-plane position",
+            found=f"slices lie up to {off_line:.1f} pixels off a straight line",
+        )
+    tangent = np.hypot(slope[0] / np.linalg.norm(per_row), slope[1] / np.linalg.norm(per_column))
+    degrees = float(np.degrees(np.arctan(tangent)))
     if degrees < TILT_TOLERANCE_DEGREES:
-        return np.zeros_like(shifts), None
-    shifts -= shifts[len(shifts) // 2]
-    return shifts, StudyWarning.of(Code.TILT, degrees=degrees)
+        return np.zeros_like(drift), []
+    return drift - drift[len(drift) // 2], [StudyWarning.of(Code.TILT, degrees=degrees)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dras_model.imaging.nifti import is_nifti, read_nifti
-from dras_model.imaging.pixels import read_volume
+from dras_model.imaging.pixels import check_format, read_volume
 from dras_model.imaging.series import ChosenSeries, choose_series
 from dras_model.imaging.slices import is_dicom
 from dras_model.imaging.source import open_source
@@ -45,6 +45,7 @@ def read_header(source: Path, *, series_uid: str | None = None) -> StudyHeader:
     with _opened(source, series_uid) as found:
         if isinstance(found, Path):
             return _nifti_header(read_nifti(found).grid)
+        check_format(found.stack)
         return _dicom_header(found)
 
 
@@ -66,6 +67,8 @@ def _opened(source: Path, series_uid: str | None) -> Iterator[ChosenSeries | Pat
         images = [file for file in files if is_nifti(file)]
         if not images or any(is_dicom(file) for file in files):
             yield choose_series(files, series_uid=series_uid)
+        elif series_uid is not None:
+            raise StudyRefused(Code.SERIES_NOT_FOUND, n_series=0)
         elif len(images) == 1:
             yield images[0]
         else:

@@ -69,12 +69,6 @@ class Grid:
         axes, signs = _nearest_axes(self.affine)
         return "".join(_LETTERS[axes[i]][int(signs[i] > 0)] for i in (2, 1, 0))
 
-    @property
-    def obliquity_degrees(self) -> float:
-        """Largest angle between a grid axis and its nearest anatomical axis."""
-        cosines = np.abs(self.affine[:3, :3] / np.array(self.spacing_mm))
-        return float(np.degrees(np.arccos(np.clip(cosines.max(axis=0).min(), -1.0, 1.0))))
-
     def to_world(self, index: NDArray[np.generic]) -> Matrix:
         """Map indices (..., 3) in (z, y, x) to LPS mm (..., 3)."""
         world: Matrix = np.asarray(index, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]

@@ -7,6 +7,7 @@ it holds no global state and runs in any thread.
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from dras_model.imaging.atlas import LEFT, RIGHT
+from dras_model.imaging.atlas import LEFT, ORIENTATION, RIGHT
 from dras_model.imaging.lungs import AIRWAY
 from dras_model.imaging.patches import LAA_HU, Patches
 from dras_model.imaging.volume import LabelMap, Volume
@@ -48,7 +49,15 @@ class Section:
 
 
 def draw_qc(path: Path, *, result: StudyResult, volume: Volume, lungs: LabelMap, patches: Patches) -> None:
-    """Draw the picture; `volume` and `lungs` share a grid, of orientation LAS."""
+    """Draw the picture as a file; `volume` and `lungs` share a grid, of orientation LAS."""
+    figure = qc_figure(result=result, volume=volume, lungs=lungs, patches=patches)
+    figure.savefig(path, facecolor=BACKGROUND)
+
+
+def qc_figure(*, result: StudyResult, volume: Volume, lungs: LabelMap, patches: Patches) -> Figure:
+    """Lay the picture out; ValueError where the grid is not LAS, on which sides and letters rest."""
+    if volume.grid.orientation != ORIENTATION:
+        raise ValueError(f"orient the volume to {ORIENTATION} first, found {volume.grid.orientation}")
     figure = Figure(figsize=(17.0, 8.7), dpi=110, facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
@@ -62,7 +71,7 @@ def draw_qc(path: Path, *, result: StudyResult, volume: Volume, lungs: LabelMap,
     panel = figure.add_subplot(grid[:, 3])
     _write_panel(panel, result)
     _write_titles(figure, result)
-    figure.savefig(path, facecolor=BACKGROUND)
+    return figure
 
 
 def _lung_box(lungs: LabelMap) -> list[tuple[int, int]]:
@@ -171,16 +180,22 @@ def _dress(axes: Axes, section: Section) -> None:
     """Title, orientation letters, and anterior to the viewer's left in sagittal sections."""
     axes.set_axis_off()
     axes.set_anchor("N")
-    axes.set_title(section.title, color=FAINT, fontsize=9.5, loc="left", pad=3)
+    axes.set_title(section.title, color=FAINT, fontsize=9.5, loc="left", pad=3, parse_math=False)
     left, right = {0: ("R", "L"), 1: ("R", "L"), 2: ("A", "P")}[section.axis]
     top = "A" if section.axis == 0 else "H"
     if section.axis == 2:
         axes.invert_xaxis()
     for x, y, letter in ((0.015, 0.5, left), (0.985, 0.5, right), (0.5, 0.975, top)):
-        axes.text(
-            x, y, letter, transform=axes.transAxes, color=INK, fontsize=9, fontweight="bold",
+        _write(
+            axes, x, y, letter, transform=axes.transAxes, color=INK, fontsize=9, fontweight="bold",
             ha="center", va="center", alpha=0.85,
         )  # fmt: skip
+
+
+def _write(place: Axes | Figure, x: float, y: float, text: str, **style: Any) -> None:
+    """Put a text as it is: tags may hold dollar signs, which are no formula, and control characters."""
+    shown = "".join(letter for letter in text if letter.isprintable())
+    place.text(x, y, shown, parse_math=False, **style)
 
 
 def _write_titles(figure: Figure, result: StudyResult) -> None:
@@ -192,14 +207,13 @@ def _write_titles(figure: Figure, result: StudyResult) -> None:
         f"kernel {acquisition.kernel or 'unknown'}",
         acquisition.manufacturer or "unknown scanner",
     ]
-    figure.text(0.012, 0.972, "Lungs, patches and low attenuation", color=INK, fontsize=15, va="center")
-    figure.text(0.012, 0.942, "   ·   ".join(facts), color=FAINT, fontsize=10, va="center")
+    _write(figure, 0.012, 0.972, "Lungs, patches and low attenuation", color=INK, fontsize=15, va="center")
+    _write(figure, 0.012, 0.942, "   ·   ".join(facts), color=FAINT, fontsize=10, va="center")
     weights = result.provenance.weights.training
-    figure.text(0.988, 0.972, NOTICE, color=INK, fontsize=11, ha="right", va="center")
+    _write(figure, 0.988, 0.972, NOTICE, color=INK, fontsize=11, ha="right", va="center")
     colour = SEVERE if weights == "untrained" else FAINT
-    figure.text(
-        0.988, 0.943, f"encoder weights: {weights}", color=colour, fontsize=10, ha="right", va="center"
-    )
+    shown = f"encoder weights: {weights}"
+    _write(figure, 0.988, 0.943, shown, color=colour, fontsize=10, ha="right", va="center")
 
 
 def _write_panel(axes: Axes, result: StudyResult) -> None:
@@ -223,26 +237,26 @@ def _write_legend(axes: Axes, y: float) -> float:
     )
     for x, (name, colour) in zip((0.03, 0.16, 0.28, 0.43, 0.65, 0.81), entries, strict=True):
         axes.plot([x, x + 0.03], [y, y], color=colour, linewidth=2.5, solid_capstyle="butt")
-        axes.text(x + 0.04, y, name, color=INK, fontsize=8, va="center")
+        _write(axes, x + 0.04, y, name, color=INK, fontsize=8, va="center")
     return y
 
 
 def _write_table(axes: Axes, result: StudyResult, y: float) -> float:
     columns = [0.42, 0.56, 0.69, 0.82, 0.99]
     for x, (_, title, unit, _) in zip(columns, TABLE, strict=True):
-        axes.text(x, y, title, color=FAINT, fontsize=8.5, ha="right")
-        axes.text(x, y - 0.02, unit, color=FAINT, fontsize=7.5, ha="right")
+        _write(axes, x, y, title, color=FAINT, fontsize=8.5, ha="right")
+        _write(axes, x, y - 0.02, unit, color=FAINT, fontsize=7.5, ha="right")
     y -= 0.028
     for region in Region:
         y -= 0.026
         indent = 0.06 if "_" in region.value else 0.03
         name = region.value.replace("_", " ")
         weight = "bold" if region is Region.WHOLE else "normal"
-        axes.text(indent, y, name, color=INK if indent < 0.05 else FAINT, fontsize=9, fontweight=weight)
+        _write(axes, indent, y, name, color=INK if indent < 0.05 else FAINT, fontsize=9, fontweight=weight)
         for x, (code, _, unit, form) in zip(columns, TABLE, strict=True):
             value = result.score(code, region).value
             shown = "–" if value is None else format(value / 1000.0 if unit == "L" else value, form)
-            axes.text(x, y, shown, color=INK, fontsize=9, ha="right", fontweight=weight)
+            _write(axes, x, y, shown, color=INK, fontsize=9, ha="right", fontweight=weight)
     return y
 
 
@@ -256,7 +270,7 @@ def _write_quality(axes: Axes, result: StudyResult, y: float) -> float:
         f"patches: {patches.n_valid} of {patches.n_patches} valid, {patches.n_outside} outside the scan"
     )
     for line in (alignment, validity):
-        axes.text(0.03, y, line, color=FAINT, fontsize=8.5)
+        _write(axes, 0.03, y, line, color=FAINT, fontsize=8.5)
         y -= 0.023
     return y
 
@@ -264,15 +278,15 @@ def _write_quality(axes: Axes, result: StudyResult, y: float) -> float:
 def _write_warnings(axes: Axes, result: StudyResult, y: float) -> None:
     shown = sorted(result.warnings, key=lambda warning: warning.severity != "severe")
     title = f"{len(shown)} warnings" if shown else "no warnings"
-    axes.text(0.03, y, title, color=INK, fontsize=10, fontweight="bold")
+    _write(axes, 0.03, y, title, color=INK, fontsize=10, fontweight="bold")
     for warning in shown:
-        lines = textwrap.wrap(warning.message, 72)
+        lines = textwrap.wrap(warning.message, 68)
         if y - 0.024 - 0.021 * (len(lines) + 1) < 0.0:
-            axes.text(0.03, y - 0.024, "… more in result.json", color=FAINT, fontsize=8.5)
+            _write(axes, 0.03, y - 0.024, "… more in result.json", color=FAINT, fontsize=8.5)
             return
         y -= 0.025
         colour = SEVERE if warning.severity == "severe" else WARNING
-        axes.text(0.03, y, warning.code.value, color=colour, fontsize=8.5, fontweight="bold")
+        _write(axes, 0.03, y, warning.code.value, color=colour, fontsize=8.5, fontweight="bold")
         for line in lines:
             y -= 0.02
-            axes.text(0.03, y, line, color=INK, fontsize=8)
+            _write(axes, 0.03, y, line, color=INK, fontsize=8)

@@ -38,6 +38,7 @@ class Code(StrEnum):
     MIXED_PATIENT = "MIXED_PATIENT"
     PIXEL_FORMAT = "PIXEL_FORMAT"
     TRUNCATED = "TRUNCATED"
+    MALFORMED = "MALFORMED"
     UNDECODABLE = "UNDECODABLE"
     RESCALE_INVALID = "RESCALE_INVALID"
     NOT_HU = "NOT_HU"
@@ -128,7 +129,7 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
             "{n_duplicates} slices share a position with another slice and no acquisition tag separates them."
         ),
         Code.DUPLICATE_CONFLICT: _refusal(
-            "{n_duplicates} SOP instance UIDs occur twice with different pixels; send each image once."
+            "{n_duplicates} SOP instance UIDs occur twice with different content; send each image once."
         ),
         Code.MISSING_SLICES: _refusal(
             "{n_missing} of {n_expected} slices are missing, the widest gap is {gap_mm:.1f} mm; at most"
@@ -141,6 +142,9 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
             "{keyword} is {found}, allowed is {allowed}; the pixels cannot be trusted."
         ),
         Code.TRUNCATED: _refusal("{n_files} files end before their pixel data do; send the study again."),
+        Code.MALFORMED: _refusal(
+            "{n_files} files are empty, damaged or cannot be read; send the study again."
+        ),
         Code.UNDECODABLE: _refusal(
             "The pixel data of {n_files} files cannot be decoded (transfer syntax {syntax})."
         ),
@@ -183,7 +187,8 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
             "The gantry was tilted by {degrees:.1f}°; slices were sheared to the true geometry."
         ),
         Code.INTERPOLATED_SLICES: _warning(
-            "{n_missing} missing slices were interpolated; the widest gap is {gap_mm:.1f} mm."
+            "Slices were interpolated between their true positions: {n_missing} were missing, the widest gap is"
+            " {gap_mm:.1f} mm."
         ),
         Code.LOSSY: _warning("The images were compressed with loss."),
         Code.DERIVED_IMAGE: _warning("The series is marked as derived, not as an original reconstruction."),

@@ -5,9 +5,9 @@ that cannot be given is there with `value: null` and a reason; nothing is absent
 """
 
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dras_model.results.codes import CODES, Code, Kind, render
 
@@ -16,9 +16,9 @@ NOTICE = "Research use only. Not for diagnosis."
 
 
 class Record(BaseModel):
-    """Base of all parts of a result: immutable, and closed to unknown keys."""
+    """Base of all parts of a result: immutable, closed to unknown keys, and every number finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Stage(StrEnum):
@@ -88,6 +88,12 @@ class Score(Record):
     reference: str
     warnings: tuple[Code, ...] = ()
     reason: str | None = Field(None, description="why `value` is null")
+
+    @model_validator(mode="after")
+    def _value_or_reason(self) -> Self:
+        if (self.value is None) != (self.reason is not None):
+            raise ValueError("a score has a value, or a reason why it has none")
+        return self
 
 
 class Candidate(Record):

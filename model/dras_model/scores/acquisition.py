@@ -19,6 +19,14 @@ MOST_ROTATION_DEGREES = 25.0
 VOLUME_RATIO = (0.4, 1.8)  # determinant of the atlas' affine
 
 
+def thickness_mm(acquisition: Acquisition, grid: Grid) -> float:
+    """Thickness of the slices: as stated, or their distance where that is larger or nothing is stated.
+
+    Slices may lie along any axis of the grid, so the distance is its largest spacing.
+    """
+    return max(acquisition.slice_thickness_mm or 0.0, *grid.spacing_mm)
+
+
 def acquisition_warnings(acquisition: Acquisition, grid: Grid) -> list[StudyWarning]:
     """What the header says of kernel, slice thickness and contrast agent."""
     warnings = []
@@ -28,12 +36,11 @@ def acquisition_warnings(acquisition: Acquisition, grid: Grid) -> list[StudyWarn
         warnings.append(StudyWarning.of(Code.SHARP_KERNEL, kernel=kernel))
     elif kind is Sharpness.UNKNOWN:
         warnings.append(StudyWarning.of(Code.UNKNOWN_KERNEL, kernel=kernel))
-    # The step counts where the stated thickness is missing or smaller than the gap it leaves.
-    thickness_mm = max(acquisition.slice_thickness_mm or 0.0, grid.spacing_mm[0])
-    if thickness_mm > THICK_MM:
-        severe = thickness_mm > THICK_SEVERE_MM
+    thick_mm = thickness_mm(acquisition, grid)
+    if thick_mm > THICK_MM:
+        severe = thick_mm > THICK_SEVERE_MM
         warnings.append(
-            StudyWarning.of(Code.THICK_SLICE, severe=severe, thickness_mm=thickness_mm, limit_mm=THICK_MM)
+            StudyWarning.of(Code.THICK_SLICE, severe=severe, thickness_mm=thick_mm, limit_mm=THICK_MM)
         )
     if acquisition.contrast_agent:
         warnings.append(StudyWarning.of(Code.CONTRAST_ENHANCED, evidence="the header names an agent"))

@@ -9,45 +9,49 @@ from collections.abc import Collection
 import numpy as np
 
 from dras_model.imaging.lungs import Lungs
-from dras_model.imaging.volume import Grid, Volume
+from dras_model.imaging.volume import Volume
 from dras_model.results.codes import Code
-from dras_model.results.study import Region, Score
+from dras_model.results.study import Score
 from dras_model.scores.definitions import DEFINITIONS, Definition, Values
 from dras_model.scores.regions import PARTS, split_values
 
 THICK_WITHHELD_MM = 5.05  # above 5 mm, with room for rounded positions
 
 
-def measure(volume: Volume, lungs: Lungs, warnings: Collection[Code]) -> tuple[Score, ...]:
+def measure(
+    volume: Volume, lungs: Lungs, *, warnings: Collection[Code], thickness_mm: float
+) -> tuple[Score, ...]:
     """Compute every definition in every region; a warning is attached to the scores it bears on."""
     parts = split_values(volume.hu, lungs.map)
+    voxel_ml = volume.grid.voxel_ml
+    codes = tuple(dict.fromkeys(warnings))  # a code may be told twice, of the top and of the bottom
     scores: list[Score] = []
     for region, bases in PARTS.items():
         values = np.concatenate([parts[base] for base in bases])
-        scores += [_score(definition, region, values, volume.grid, warnings) for definition in DEFINITIONS]
+        for definition in DEFINITIONS:
+            reason = _why_withheld(definition, values, thickness_mm)
+            scores.append(
+                Score(
+                    code=definition.code,
+                    value=definition.compute(values, voxel_ml) if reason is None else None,
+                    unit=definition.unit,
+                    threshold=definition.threshold,
+                    comparator=definition.comparator,
+                    region=region,
+                    n_voxels=int(values.size),
+                    volume_ml=values.size * voxel_ml,
+                    definition=definition.definition,
+                    reference=definition.reference,
+                    warnings=tuple(code for code in codes if code in definition.sensitive_to),
+                    reason=reason,
+                )
+            )
     return tuple(scores)
 
 
-def _score(
-    definition: Definition, region: Region, values: Values, grid: Grid, warnings: Collection[Code]
-) -> Score:
-    reason = None
+def _why_withheld(definition: Definition, values: Values, thickness_mm: float) -> str | None:
     if values.size == 0:
-        reason = "the region holds no lung voxel"
-    elif Code.THICK_SLICE in definition.sensitive_to and grid.spacing_mm[0] > THICK_WITHHELD_MM:
-        reason = f"slices {grid.spacing_mm[0]:.1f} mm apart average low attenuation away"
-    value = definition.compute(values, grid.voxel_ml) if reason is None else None
-    return Score(
-        code=definition.code,
-        value=value,
-        unit=definition.unit,
-        threshold=definition.threshold,
-        comparator=definition.comparator,
-        region=region,
-        n_voxels=int(values.size),
-        volume_ml=values.size * grid.voxel_ml,
-        definition=definition.definition,
-        reference=definition.reference,
-        warnings=tuple(code for code in warnings if code in definition.sensitive_to),
-        reason=reason,
-    )
+        return "the region holds no lung voxel"
+    if Code.THICK_SLICE in definition.sensitive_to and thickness_mm > THICK_WITHHELD_MM:
+        return f"slices of {thickness_mm:.1f} mm average low attenuation away"
+    return None

@@ -11,6 +11,7 @@ from dras_model.imaging.atlas import LEFT, RIGHT
 from dras_model.imaging.volume import LabelMap
 from dras_model.results.study import Region
 
+LEVEL_MM = 0.1  # heights of an oblique volume are told apart to twice this
 _THIRDS = ("basal", "middle", "apical")
 BASES: dict[tuple[int, str], Region] = {
     (side, third): Region(f"{name}_{third}")
@@ -44,20 +45,29 @@ def split_values(hu: NDArray[np.float32], lungs: LabelMap) -> dict[Region, NDArr
 def _thirds(mask: NDArray[np.bool_], lungs: LabelMap) -> NDArray[np.uint8]:
     """Third of each voxel of a mask, 0 basal to 2 apical, by its height along the patient's axis."""
     z, y, x = lungs.grid.affine[2, :3]
-    heights = [
-        np.round(step * np.arange(size), 3)  # rounding keeps equal heights equal
-        for step, size in zip((z, y, x), mask.shape, strict=True)
-    ]
     if abs(y) < 1e-9 and abs(x) < 1e-9:  # axial: one height a slice
-        counts = mask.sum(axis=(1, 2))
-        return np.repeat(_third_of_levels(heights[0], counts), counts)
-    index = np.nonzero(mask)
-    height = heights[0][index[0]] + heights[1][index[1]] + heights[2][index[2]]
-    levels, which, counts = np.unique(height, return_inverse=True, return_counts=True)
-    return _third_of_levels(levels, counts)[which]
+        counts = np.count_nonzero(mask, axis=(1, 2))
+        return np.repeat(_third_of_levels(z * np.arange(len(mask)), counts), counts)
+    # Oblique: slice by slice, since heights of a whole scan would take ten times its memory.
+    ups, rows, columns = (step * np.arange(size) for step, size in zip((z, y, x), mask.shape, strict=True))
+    within, of_slice = _levels(rows[:, None] + columns), _levels(ups)
+    n_levels = int(within.max() + of_slice.max()) + 1
+    counts = np.zeros(n_levels, dtype=np.int64)
+    for plane, level in zip(mask, of_slice, strict=True):
+        counts += np.bincount(within[plane] + level, minlength=n_levels)
+    thirds = _third_of_levels(np.arange(n_levels), counts)
+    return np.concatenate(
+        [thirds[within[plane] + level] for plane, level in zip(mask, of_slice, strict=True)]
+    )
 
 
-def _third_of_levels(heights: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.uint8]:
+def _levels(heights_mm: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Heights in whole steps of LEVEL_MM, the lowest 0."""
+    steps: NDArray[np.int32] = np.rint((heights_mm - heights_mm.min()) / LEVEL_MM).astype(np.int32)
+    return steps
+
+
+def _third_of_levels(heights: NDArray[np.generic], counts: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Third of each level: the one in which the middle of its voxels falls, counted from the base."""
     order = np.argsort(heights, kind="stable")
     cumulated = np.cumsum(counts[order])

@@ -1,3 +1,5 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -40,3 +42,56 @@ def test_the_default_bundle_says_that_it_is_untrained(atlas: Atlas) -> None:
 
 def test_the_library_lies_where_the_environment_says(library: Path) -> None:
     assert library_folder() == library
+
+
+@pytest.mark.parametrize("place", ["/proc/nope", "/proc/nope/deeper"])
+def test_a_library_that_cannot_be_written_is_named(
+    atlas: Atlas, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setenv("DRAS_LIBRARY", place)
+    for opened in (open_atlas, lambda: open_bundle(None, atlas)):
+        with pytest.raises(SetupRefused) as refused:
+            opened()
+        assert refused.value.code is Code.OUTPUT_NOT_WRITABLE
+        assert place in str(refused.value)
+
+
+def test_a_library_whose_place_is_a_file_is_named(
+    atlas: Atlas, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DRAS_LIBRARY", str(tmp_path / "file"))
+    for opened in (open_atlas, lambda: open_bundle(None, atlas)):
+        with pytest.raises(SetupRefused) as refused:
+            opened()
+        assert refused.value.code is Code.OUTPUT_NOT_WRITABLE
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "deep/" * 1000, "zero\0byte"])
+def test_a_name_that_can_be_no_place_is_not_found(atlas: Atlas, name: str) -> None:
+    with pytest.raises(SetupRefused) as refused:
+        open_atlas(name)
+    assert refused.value.code is Code.ATLAS_NOT_FOUND
+    with pytest.raises(SetupRefused) as refused:
+        open_bundle(name, atlas)
+    assert refused.value.code is Code.BUNDLE_NOT_FOUND
+
+
+def test_what_lies_in_a_folder_that_may_not_be_entered_is_not_found(
+    atlas: Atlas, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if os.geteuid() == 0:
+        monkeypatch.setattr(Path, "is_file", _shut)  # root may enter every folder
+    (tmp_path / "shut").mkdir(mode=0)
+    for name in ("shut", "shut/below"):
+        with pytest.raises(SetupRefused) as refused:
+            open_atlas(tmp_path / name)
+        assert refused.value.code is Code.ATLAS_NOT_FOUND
+        with pytest.raises(SetupRefused) as refused:
+            open_bundle(tmp_path / name, atlas)
+        assert refused.value.code is Code.BUNDLE_NOT_FOUND
+    (tmp_path / "shut").chmod(0o755)
+
+
+def _shut(path: Path) -> bool:
+    raise PermissionError(errno.EACCES, "Permission denied", str(path))

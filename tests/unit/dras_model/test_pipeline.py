@@ -1,26 +1,46 @@
 import csv
+import gzip
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import onnxruntime
+import pydicom
 import pytest
 from jsonschema import Draft202012Validator
+from PIL import Image
+from pydicom.dataset import Dataset
 
 from dras_model.encoder.runtime import Encoder
 from dras_model.imaging.atlas import Atlas
+from dras_model.imaging.nifti import write_nifti
 from dras_model.imaging.phantom import Emphysema, Phantom, PhantomSpec, make_phantom
 from dras_model.imaging.phantom.spec import EmphysemaKind
-from dras_model.imaging.phantom_dicom import write_series
+from dras_model.imaging.phantom_dicom import SeriesOptions, write_series
+from dras_model.imaging.volume import Grid
 from dras_model.outputs.tables import HEADER
-from dras_model.pipeline import extract, inspect
+from dras_model.pipeline import extract, inspect, prepare
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
 from dras_model.results.phenotypes import COLUMNS
 from dras_model.results.study import Region, Stage, StudyResult
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "schema" / "result-1.0.json"
+CANARIES = {
+    "PatientName": "Canaryfamily^Canarygiven",
+    "PatientID": "CANARYID4711",
+    "PatientBirthDate": "19331123",
+    "PatientAddress": "Canary Street 12",
+    "AccessionNumber": "CANARYACC815",
+    "ReferringPhysicianName": "Canaryphysician",
+    "InstitutionName": "Canary Hospital",
+    "StudyDescription": "Canary study",
+    "SeriesDescription": "Canary series",
+    "PatientComments": "Canary comment",
+}
 OUTPUTS = {"result.json", "regions.csv", "features.npz", "feature_map.nii.gz", "qc.png"}
 
 
@@ -166,10 +186,72 @@ def test_two_runs_differ_in_their_timings_only(
     assert one == other
 
 
-def test_nothing_of_the_patient_is_in_a_result(folder: Path) -> None:
-    content = (folder / "result.json").read_text("utf-8")
-    assert "PHANTOM^" not in content
-    assert "PatientID" not in content
+def test_nothing_of_the_patient_is_in_any_output(
+    phantom: Phantom, atlas: Atlas, encoder: Encoder, tmp_path: Path
+) -> None:
+    def name_somebody(dataset: Dataset, index: int) -> None:
+        for keyword, value in CANARIES.items():
+            setattr(dataset, keyword, value)
+
+    paths = write_series(phantom.volume, tmp_path / "in", SeriesOptions(edit=name_somebody))
+    stored = pydicom.dcmread(paths[0], stop_before_pixels=True)
+    secrets = {part for keyword in CANARIES for part in str(stored[keyword].value).split("^")}
+    assert len(secrets) == len(CANARIES) + 1  # the name has two parts
+    extract(tmp_path / "in", tmp_path / "out", atlas=atlas, encoder=encoder)
+    outputs = list((tmp_path / "out").iterdir())
+    assert {path.name for path in outputs} == OUTPUTS
+    for path in outputs:
+        content = _unpacked(path)
+        for secret in secrets:
+            for encoding in ("utf-8", "utf-16-le"):
+                assert secret.lower().encode(encoding) not in content.lower(), (path.name, secret)
+
+
+def _unpacked(path: Path) -> bytes:
+    """What a file says once nothing in it is compressed, its bytes as they are included."""
+    content = path.read_bytes()
+    if path.suffix == ".gz":
+        content += gzip.decompress(content)
+    elif path.suffix == ".npz":
+        with zipfile.ZipFile(path) as archive:
+            content += b"".join(name.encode() + archive.read(name) for name in archive.namelist())
+    elif path.suffix == ".png":
+        with Image.open(path) as image:
+            content += repr((image.info, dict(image.getexif()))).encode()
+    return content
+
+
+def test_the_runtime_of_the_encoder_is_named_in_the_provenance(result: StudyResult) -> None:
+    assert result.provenance.libraries["onnxruntime"] == onnxruntime.__version__
+
+
+@pytest.mark.parametrize(
+    ("stated_mm", "withheld"), [(10.0, True), (4.0, False)], ids=["ten millimetres", "four"]
+)
+def test_slices_stated_thicker_than_five_millimetres_withhold_low_attenuation(
+    stated_mm: float, withheld: bool, phantom: Phantom, atlas: Atlas, tmp_path: Path
+) -> None:
+    write_series(phantom.volume, tmp_path / "in", SeriesOptions(slice_thickness_mm=stated_mm))
+    prepared = prepare(tmp_path / "in", atlas=atlas)
+    values = {score.code: score.value for score in prepared.scores if score.region is Region.WHOLE}
+    assert (values["LAA-950insp"] is None) == withheld
+    assert values["volume"] is not None
+    assert Code.THICK_SLICE in {warning.code for warning in prepared.warnings}
+
+
+def test_a_series_stored_coronal_in_thick_slices_is_withheld(
+    phantom: Phantom, atlas: Atlas, tmp_path: Path
+) -> None:
+    coronal = phantom.volume.oriented("LSA")
+    thick = np.ascontiguousarray(coronal.hu[1::3])
+    affine = coronal.grid.affine.copy()
+    affine[:3, 3] += affine[:3, 0]
+    affine[:3, 0] *= 3.0  # 9 mm
+    write_nifti(tmp_path / "coronal.nii.gz", thick, Grid(thick.shape, affine))
+    prepared = prepare(tmp_path / "coronal.nii.gz", atlas=atlas)
+    reasons = {score.reason for score in prepared.scores if score.code == "LAA-950insp"}
+    assert reasons == {"slices of 9.0 mm average low attenuation away"}
+    assert Code.THICK_SLICE in {warning.code for warning in prepared.warnings}
 
 
 def test_an_inspection_foretells_the_series_and_the_warnings(

@@ -84,6 +84,13 @@ def test_a_mask_with_a_third_label_is_an_error() -> None:
         make(mask=mask)
 
 
+@pytest.mark.parametrize("orientation", ["LPS", "LAI", "LSA", "RAS"])
+def test_an_atlas_whose_axes_grow_elsewhere_is_an_error(orientation: str) -> None:
+    turned = lungs().oriented(orientation)
+    with pytest.raises(AtlasError, match=f"grow to {orientation}, not to LAS"):
+        make(mask=turned)
+
+
 def test_lungs_on_the_wrong_side_are_an_error() -> None:
     mirrored = AFFINE_LAS.copy()
     mirrored[0, 2] = -1

@@ -51,6 +51,18 @@ def refused(code: Code, folder: Path) -> str:
     return str(refusal.value)
 
 
+def test_a_published_mask_in_another_orientation_is_refused_with_a_sentence(
+    published: tuple[Path, Path],
+) -> None:
+    mask, corners = published
+    image = nib.load(mask)
+    affine = np.array([[-1.0, 0, 0, 189], [0, -1, 0, 10], [0, 0, 1, -1132.5], [0, 0, 0, 1]])
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj), affine), mask)
+    with pytest.raises(SetupRefused, match="grow to LPS, not to LAS") as refusal:
+        import_published(mask, corners)
+    assert refusal.value.code is Code.ATLAS_INVALID
+
+
 def test_an_atlas_comes_back_as_it_was_saved(folder: Path) -> None:
     saved, loaded = make(), load_atlas(folder)
     assert (loaded.name, loaded.version, loaded.sha256) == ("small", "3", saved.sha256)
@@ -195,3 +207,15 @@ def test_importing_corners_of_another_format_is_refused(published: tuple[Path, P
 def change(folder: Path, **changes: object) -> None:
     manifest = json.loads((folder / "atlas.json").read_text())
     (folder / "atlas.json").write_text(json.dumps({**manifest, **changes}))
+
+
+def test_a_mask_of_too_many_voxels_is_an_invalid_atlas(tmp_path: Path) -> None:
+    header = nib.Nifti1Header()
+    header.set_data_shape((30_000, 30_000, 30_000))
+    header.set_sform(np.eye(4), code="scanner")
+    header["vox_offset"], header["magic"] = 352, b"n+1"
+    (tmp_path / "mask.nii").write_bytes(header.binaryblock + bytes(4))
+    np.save(tmp_path / "corners.npy", np.zeros((1, 3), np.int64))
+    with pytest.raises(SetupRefused, match="million voxels") as refused:
+        import_published(tmp_path / "mask.nii", tmp_path / "corners.npy")
+    assert refused.value.code is Code.ATLAS_INVALID

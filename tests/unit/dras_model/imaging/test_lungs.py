@@ -87,6 +87,7 @@ def test_a_cut_thorax_says_where_it_is_cut(phantom: Phantom) -> None:
     assert quality.touches_bottom_percent < 1.0
 
 
-def test_a_volume_in_another_orientation_is_not_taken(phantom: Phantom) -> None:
-    with pytest.raises(ValueError, match="orient"):
-        segment_lungs(phantom.volume.oriented("RPI"))
+@pytest.mark.parametrize("orientation", ["RPI", "LPS"])
+def test_a_volume_in_another_orientation_is_not_taken(phantom: Phantom, orientation: str) -> None:
+    with pytest.raises(ValueError, match="orient the volume to LAS"):
+        segment_lungs(phantom.volume.oriented(orientation))

@@ -95,3 +95,17 @@ def test_right_is_never_matched_with_left(atlas: Atlas) -> None:
     swapped = np.array([0, LEFT, RIGHT, 3], dtype=np.uint8)[whole.labels]
     with pytest.raises(StudyRefused, match="would have to be scaled"):
         align(atlas, LabelMap(swapped, whole.grid))
+
+
+def test_lungs_that_hardly_overlap_the_atlas_are_refused(atlas: Atlas) -> None:
+    whole = _subject(atlas, np.eye(4))
+    rind = np.where(ndimage.binary_erosion(whole.labels > 0, iterations=2), 0, whole.labels)
+    with pytest.raises(StudyRefused, match=r"with a Dice of 0\.3"):
+        align(atlas, LabelMap(rind.astype(np.uint8), whole.grid))
+
+
+def test_one_doubtful_lung_beside_a_good_one_is_delivered(atlas: Atlas) -> None:
+    whole = _subject(atlas, np.eye(4))
+    rind = ndimage.binary_erosion(whole.labels == LEFT, iterations=2)
+    quality = align(atlas, LabelMap(np.where(rind, 0, whole.labels).astype(np.uint8), whole.grid)).quality
+    assert quality.dice_left < 0.5 < quality.dice_right

@@ -1,11 +1,16 @@
 import io
+import os
+import shutil
 import tarfile
+import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dras_model.imaging.source import ArchiveLimits, open_source
+from dras_model.results.codes import Code
 from dras_model.results.errors import StudyRefused
 
 
@@ -100,3 +105,72 @@ def test_a_folder_is_walked_in_the_order_of_names(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     with open_source(tmp_path) as files:
         assert [file.relative_to(tmp_path).as_posix() for file in files] == ["a/1", "b/2", "c"]
+
+
+def _code(path: Path) -> Code:
+    with pytest.raises(StudyRefused) as refused, open_source(path):
+        pass
+    return refused.value.code
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "file/below", "zero\0byte", "circle"])
+def test_a_name_that_can_be_no_place_is_not_found(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "circle").symlink_to("circle")
+    assert _code(tmp_path / name) is Code.NOT_FOUND
+
+
+@pytest.fixture
+def shut() -> Iterator[Path]:
+    """A folder with a file; the test runs as somebody who may open what its mode lets others open."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    (folder / "study").mkdir(mode=0o755)
+    (folder / "study" / "1").touch()
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield folder
+    finally:
+        os.seteuid(user)
+        for place in (folder, folder / "study"):
+            place.chmod(0o755)
+        shutil.rmtree(folder)
+
+
+def _chmod(path: Path, mode: int) -> None:
+    """Change a mode as the owner, though the test may run as another."""
+    user, real = os.geteuid(), os.getuid()
+    os.seteuid(real)
+    path.chmod(mode)
+    os.seteuid(user)
+
+
+@pytest.mark.parametrize("shut_mode", [0o000, 0o444])
+@pytest.mark.parametrize("what", ["study", "study/1", "."])
+def test_what_may_not_be_read_is_not_found_and_not_ignored(shut: Path, shut_mode: int, what: str) -> None:
+    _chmod(shut / "study", shut_mode)
+    with pytest.raises(StudyRefused) as refused, open_source(shut / what):
+        pass
+    assert refused.value.code is Code.NOT_FOUND
+    assert f"{shut}/study" in str(refused.value)
+
+
+def test_a_file_that_may_not_be_read_is_not_found(shut: Path) -> None:
+    _chmod(shut / "study" / "1", 0)
+    assert _code(shut / "study" / "1") is Code.NOT_FOUND
+
+
+def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "1").touch()
+    study = tmp_path / "study"
+    study.mkdir()
+    (study / "linked").symlink_to(tmp_path / "elsewhere")
+    (study / "again").symlink_to(tmp_path / "elsewhere")
+    (study / "up").symlink_to(study)
+    (study / "circle").symlink_to("circle")
+    os.mkfifo(study / "pipe")
+    with open_source(study) as files:
+        assert [file.relative_to(study).as_posix() for file in files] == ["again/1"]

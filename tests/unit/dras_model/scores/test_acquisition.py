@@ -4,7 +4,12 @@ import pytest
 from dras_model.imaging.volume import Grid
 from dras_model.results.codes import Code
 from dras_model.results.study import Acquisition, LungQuality, RegistrationQuality, StudyWarning
-from dras_model.scores.acquisition import acquisition_warnings, lung_warnings, registration_warnings
+from dras_model.scores.acquisition import (
+    acquisition_warnings,
+    lung_warnings,
+    registration_warnings,
+    thickness_mm,
+)
 
 CLEAN = Acquisition(manufacturer="SIEMENS", kernel="B31f", slice_thickness_mm=1.0, contrast_agent=False)
 LUNGS = LungQuality(
@@ -51,6 +56,34 @@ def test_slices_above_three_millimetres_are_severe() -> None:
     severe = acquisition_warnings(CLEAN.model_copy(update={"slice_thickness_mm": 5.0}), _grid(5.0))
     mild = acquisition_warnings(CLEAN.model_copy(update={"slice_thickness_mm": 2.5}), _grid(2.5))
     assert [warning.severity for warning in severe + mild] == ["severe", "warning"]
+
+
+@pytest.mark.parametrize(
+    ("stated_mm", "spacing_zyx_mm", "expected_mm"),
+    [
+        (1.0, (1.0, 0.7, 0.7), 1.0),
+        (10.0, (3.75, 0.7, 0.7), 10.0),  # slices that overlap
+        (None, (0.7, 0.7, 5.0), 5.0),  # stored sagittal
+        (None, (0.7, 9.0, 0.7), 9.0),  # stored coronal
+        (1.0, (2.0, 0.7, 0.7), 2.0),  # slices with gaps
+    ],
+)
+def test_thickness_is_the_larger_of_what_is_stated_and_the_distance_along_any_axis(
+    stated_mm: float | None, spacing_zyx_mm: tuple[float, float, float], expected_mm: float
+) -> None:
+    grid = Grid((10, 10, 10), np.diag([*spacing_zyx_mm, 1.0])[[2, 1, 0, 3]])
+    acquisition = CLEAN.model_copy(update={"slice_thickness_mm": stated_mm})
+    assert thickness_mm(acquisition, grid) == pytest.approx(expected_mm)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_thick_slices_are_told_whichever_axis_they_lie_along(axis: int) -> None:
+    spacing = [0.7, 0.7, 0.7]
+    spacing[axis] = 5.0
+    grid = Grid((10, 10, 10), np.diag([*spacing, 1.0])[[2, 1, 0, 3]])
+    (warning,) = acquisition_warnings(CLEAN.model_copy(update={"slice_thickness_mm": None}), grid)
+    assert warning.code is Code.THICK_SLICE
+    assert warning.severity == "severe"
 
 
 @pytest.mark.parametrize(

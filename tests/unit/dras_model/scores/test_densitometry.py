@@ -8,7 +8,7 @@ from dras_model.imaging.lungs import Lungs
 from dras_model.imaging.volume import Grid, LabelMap, Volume
 from dras_model.results.codes import Code
 from dras_model.results.phenotypes import COLUMNS
-from dras_model.results.study import LungQuality, Region
+from dras_model.results.study import LungQuality, Region, Score
 from dras_model.scores.definitions import DEFINITIONS
 from dras_model.scores.densitometry import measure
 
@@ -18,12 +18,16 @@ QUALITY = LungQuality(
 )  # fmt: skip
 
 
-def _case(seed: int, *, slice_mm: float = 1.0) -> tuple[Volume, Lungs]:
+def _measure(volume: Volume, lungs: Lungs, *warnings: Code, thickness_mm: float = 1.0) -> tuple[Score, ...]:
+    return measure(volume, lungs, warnings=warnings, thickness_mm=thickness_mm)
+
+
+def _case(seed: int) -> tuple[Volume, Lungs]:
     rng = np.random.default_rng(seed)
     shape = (9, 8, 10)
     hu = rng.integers(-1024, -300, shape).astype(np.float32)
     labels = rng.choice(np.array([0, RIGHT, LEFT, 3], np.uint8), shape)
-    grid = Grid(shape, np.array([[0, 0, 0.7, 0], [0, -0.7, 0, 0], [slice_mm, 0, 0, 0], [0, 0, 0, 1.0]]))
+    grid = Grid(shape, np.array([[0, 0, 0.7, 0], [0, -0.7, 0, 0], [1.0, 0, 0, 0], [0, 0, 0, 1.0]]))
     return Volume(hu, grid), Lungs(LabelMap(labels, grid), QUALITY)
 
 
@@ -55,7 +59,7 @@ def _slow(volume: Volume, labels: np.ndarray, sides: tuple[int, ...]) -> dict[st
 @given(st.integers(0, 10_000))
 def test_every_score_is_what_counting_by_hand_gives(seed: int) -> None:
     volume, lungs = _case(seed)
-    scores = {(score.code, score.region): score for score in measure(volume, lungs, [])}
+    scores = {(score.code, score.region): score for score in _measure(volume, lungs)}
     for region, sides in ((Region.WHOLE, (RIGHT, LEFT)), (Region.RIGHT, (RIGHT,)), (Region.LEFT, (LEFT,))):
         for code, value in _slow(volume, lungs.map.labels, sides).items():
             assert scores[code, region].value == pytest.approx(value, rel=1e-6, abs=1e-6)
@@ -64,7 +68,7 @@ def test_every_score_is_what_counting_by_hand_gives(seed: int) -> None:
 def test_a_voxel_at_the_threshold_counts_as_low() -> None:
     volume, lungs = _case(0)
     hu = np.full(volume.hu.shape, -950.0, np.float32)
-    scores = measure(Volume(hu, volume.grid), lungs, [])
+    scores = _measure(Volume(hu, volume.grid), lungs)
     assert next(s for s in scores if s.code == "LAA-950insp" and s.region == "whole").value == 100.0
 
 
@@ -77,7 +81,7 @@ def test_thirds_hold_equal_volumes_and_sum_to_the_whole() -> None:
         ),
         QUALITY,
     )
-    n = {s.region: s.n_voxels for s in measure(volume, full, []) if s.code == "volume"}
+    n = {s.region: s.n_voxels for s in _measure(volume, full) if s.code == "volume"}
     assert n[Region.RIGHT_APICAL] == n[Region.RIGHT_MIDDLE] == n[Region.RIGHT_BASAL]
     assert n[Region.APICAL] + n[Region.MIDDLE] + n[Region.BASAL] == n[Region.WHOLE]
 
@@ -87,7 +91,7 @@ def test_apical_is_at_the_head() -> None:
     hu = np.full(volume.hu.shape, -800.0, np.float32)
     hu[-3:] = -990.0  # z grows to the head
     lungs = Lungs(LabelMap(np.full(hu.shape, RIGHT, np.uint8), volume.grid), QUALITY)
-    scores = {(s.code, s.region): s.value for s in measure(Volume(hu, volume.grid), lungs, [])}
+    scores = {(s.code, s.region): s.value for s in _measure(Volume(hu, volume.grid), lungs)}
     assert scores["LAA-950insp", Region.APICAL] == 100.0
     assert scores["LAA-950insp", Region.BASAL] == 0.0
 
@@ -95,28 +99,34 @@ def test_apical_is_at_the_head() -> None:
 def test_an_empty_region_gives_null_with_a_reason() -> None:
     volume, lungs = _case(2)
     labels = np.where(lungs.map.labels == LEFT, 0, lungs.map.labels).astype(np.uint8)
-    for score in measure(volume, Lungs(LabelMap(labels, volume.grid), QUALITY), []):
+    for score in _measure(volume, Lungs(LabelMap(labels, volume.grid), QUALITY)):
         if score.region.startswith("left"):
             assert score.value is None
             assert score.reason
 
 
 def test_slices_above_five_millimetres_withhold_the_thin_tail_only() -> None:
-    volume, lungs = _case(3, slice_mm=6.0)
-    for score in measure(volume, lungs, [Code.THICK_SLICE]):
+    volume, lungs = _case(3)
+    for score in _measure(volume, lungs, Code.THICK_SLICE, thickness_mm=6.0):
         withheld = score.code in {"LAA-950insp", "LAA-910insp", "Perc15"}
         assert (score.value is None) == withheld
         assert (score.reason is not None) == withheld
 
 
 def test_slices_of_five_millimetres_are_not_withheld() -> None:
-    volume, lungs = _case(3, slice_mm=5.0)
-    assert all(score.value is not None for score in measure(volume, lungs, []))
+    volume, lungs = _case(3)
+    assert all(score.value is not None for score in _measure(volume, lungs, thickness_mm=5.0))
+
+
+def test_a_warning_told_twice_is_attached_once() -> None:
+    volume, lungs = _case(5)
+    for score in _measure(volume, lungs, Code.INCOMPLETE_LUNG, Code.ATYPICAL, Code.INCOMPLETE_LUNG):
+        assert score.warnings == (Code.INCOMPLETE_LUNG, Code.ATYPICAL)
 
 
 def test_a_warning_is_attached_only_where_it_bears_on_the_number() -> None:
     volume, lungs = _case(5)
-    for score in measure(volume, lungs, [Code.SHARP_KERNEL, Code.INCOMPLETE_LUNG]):
+    for score in _measure(volume, lungs, Code.SHARP_KERNEL, Code.INCOMPLETE_LUNG):
         assert (Code.SHARP_KERNEL in score.warnings) == (
             score.code in {"LAA-950insp", "LAA-910insp", "Perc15"}
         )

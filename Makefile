@@ -41,7 +41,7 @@ schema: setup-dev  ## publish the JSON Schema of a result
 
 bench: setup-dev  ## time every stage and the encoder; JSON into benchmarks/results
 	$(BIN)/python benchmarks/pipeline.py
-	$(BIN)/python benchmarks/encoder.py
+	$(BIN)/python benchmarks/encoder.py --json benchmarks/results/encoder.json
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) $(OUT) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -18,10 +18,11 @@ from dras_model import __version__
 from dras_model.encoder.manifest import Untrained
 from dras_model.encoder.runtime import Encoder
 from dras_model.imaging.atlas import Atlas
-from dras_model.imaging.lungs import Lungs, segment_lungs
+from dras_model.imaging.lungs import Lungs, Segmenter, segment_lungs
 from dras_model.imaging.parallel import one_blas_thread
 from dras_model.imaging.patches import LEAST_INSIDE, LEAST_LUNG, Patches, cut_patches
 from dras_model.imaging.registration import Alignment, align
+from dras_model.imaging.segmenters import load_segmenter
 from dras_model.imaging.study import StudyHeader, read_header, read_study
 from dras_model.imaging.volume import Grid, Volume
 from dras_model.outputs.extraction import Extraction, write_all, write_result
@@ -102,21 +103,28 @@ def inspect(source: Path, *, series_uid: str | None = None) -> Inspection:
 
 
 def prepare(
-    source: Path, *, atlas: Atlas, series_uid: str | None = None, clock: Clock | None = None
+    source: Path,
+    *,
+    atlas: Atlas,
+    series_uid: str | None = None,
+    segmenter: Segmenter | None = None,
+    clock: Clock | None = None,
 ) -> Prepared:
-    """Read, segment, align, cut and measure. Raises StudyRefused."""
+    """Read, segment (by `find_lungs` without another), align, cut and measure. Raises StudyRefused."""
     with one_blas_thread():
-        return _prepare(source, atlas, series_uid, clock or Clock())
+        return _prepare(source, atlas, series_uid, segmenter, clock or Clock())
 
 
-def _prepare(source: Path, atlas: Atlas, series_uid: str | None, clock: Clock) -> Prepared:
+def _prepare(
+    source: Path, atlas: Atlas, series_uid: str | None, segmenter: Segmenter | None, clock: Clock
+) -> Prepared:
     with clock.stage(Stage.READ):
         study = read_study(source, series_uid=series_uid)
         volume = study.volume.oriented(atlas.orientation)
     header, input_sha256 = study.header, study.input_sha256
     del study  # the native order of the voxels is not needed any more
     with clock.stage(Stage.LUNGS):
-        lungs = segment_lungs(volume)
+        lungs = segment_lungs(volume, segmenter)
     with clock.stage(Stage.REGISTRATION):
         alignment = align(atlas, lungs.map)
     with clock.stage(Stage.PATCHES):
@@ -147,7 +155,12 @@ def encode(
 
 
 def finish(
-    prepared: Prepared, embeddings: NDArray[np.float32], *, atlas: Atlas, encoder: Encoder
+    prepared: Prepared,
+    embeddings: NDArray[np.float32],
+    *,
+    atlas: Atlas,
+    encoder: Encoder,
+    segmenter: str = "builtin",
 ) -> Extraction:
     """Put everything together; the timings are added when the outputs have been written."""
     warnings = [*prepared.warnings, *_weights_warnings(encoder)]
@@ -167,7 +180,7 @@ def finish(
             patches=prepared.patches.quality,
         ),
         timings={},
-        provenance=_provenance(prepared, encoder),
+        provenance=_provenance(prepared, encoder, segmenter),
     )
     return Extraction(
         result=result,
@@ -186,19 +199,24 @@ def extract(
     atlas: Atlas,
     encoder: Encoder,
     series_uid: str | None = None,
+    segmenter: str | None = None,
     report: Report = silent,
     overwrite: bool = False,
 ) -> StudyResult:
     """Run a study from its files to a folder of outputs, which appears complete or not at all.
 
-    Raises StudyRefused, and SetupRefused where atlas, encoder or `out` are at fault.
+    `segmenter` names another one than ours, as `module:function`. Raises StudyRefused, and SetupRefused
+    where atlas, encoder, segmenter or `out` are at fault.
     """
     encoder.bundle.require_atlas(atlas)
+    segment = None if segmenter is None else load_segmenter(segmenter)
     clock = Clock(report)
     with new_folder(out, overwrite=overwrite) as folder:
-        prepared = prepare(source, atlas=atlas, series_uid=series_uid, clock=clock)
+        prepared = prepare(source, atlas=atlas, series_uid=series_uid, segmenter=segment, clock=clock)
         embeddings = encode(prepared, atlas=atlas, encoder=encoder, clock=clock)
-        extraction = finish(prepared, embeddings, atlas=atlas, encoder=encoder)
+        extraction = finish(
+            prepared, embeddings, atlas=atlas, encoder=encoder, segmenter=segmenter or "builtin"
+        )
         with clock.stage(Stage.OUTPUTS):
             write_all(extraction, folder)
         result = extraction.result.model_copy(update={"timings": clock.summary()})
@@ -218,7 +236,7 @@ def _geometry(grid: Grid) -> Geometry:
     )
 
 
-def _provenance(prepared: Prepared, encoder: Encoder) -> Provenance:
+def _provenance(prepared: Prepared, encoder: Encoder, segmenter: str) -> Provenance:
     runtime, runtime_version = encoder.runtime
     return Provenance(
         dras_version=__version__,
@@ -226,7 +244,11 @@ def _provenance(prepared: Prepared, encoder: Encoder) -> Provenance:
         device=encoder.device,
         input_sha256=prepared.input_sha256,
         weights=encoder.bundle.provenance,
-        parameters={"patch_least_inside": LEAST_INSIDE, "patch_least_lung_fraction": LEAST_LUNG},
+        parameters={
+            "segmenter": segmenter,
+            "patch_least_inside": LEAST_INSIDE,
+            "patch_least_lung_fraction": LEAST_LUNG,
+        },
     )
 
 

@@ -68,6 +68,7 @@ class WorkerSettings(_Topic):
     shutdown_grace_s: Seconds = 10.0
     atlas: str | None = Field(None, description="name or path; the built-in one by default")
     bundle: str | None = Field(None, description="name or path; the atlas' default one by default")
+    segmenter: str | None = Field(None, description="a lung segmenter as module:function; ours by default")
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int | None = Field(None, ge=1)
 

@@ -4,7 +4,9 @@ Works on a coarse grid of about 2 mm, where shape is decided, and refines the bo
 grid, where densities are measured. Needs no weights. Trachea and main bronchi are out, vessels are in.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +36,7 @@ SMALL_LUNGS_ML = 1000.0
 LEAST_PIECE_SHARE = 0.05  # of the largest piece; smaller ones are bowel gas, oesophagus, pockets
 CLOSING_MM = 8.0  # vessels up to twice this across are closed into the lung
 _Mask = NDArray[np.bool_]
+Segmenter: TypeAlias = Callable[[Volume], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,27 +47,33 @@ class Lungs:
     quality: LungQuality
 
 
-def segment_lungs(volume: Volume) -> Lungs:
-    """Segment both lungs of a volume whose axes grow as the atlas' do; ValueError for another one.
+def segment_lungs(volume: Volume, segmenter: Segmenter | None = None) -> Lungs:
+    """Segment both lungs, by `find_lungs` or by another segmenter, and judge the outcome.
 
-    Raises StudyRefused OUT_OF_SCOPE where nothing in the image looks like a lung.
+    ValueError where the axes of the volume do not grow as the atlas' do. Raises StudyRefused OUT_OF_SCOPE
+    where nothing in the image looks like a lung.
     """
     if volume.grid.orientation != ORIENTATION:
         raise ValueError(f"orient the volume to {ORIENTATION} first, found {volume.grid.orientation}")
+    labels = (segmenter or find_lungs)(volume)
+    quality = _measure(volume, labels, enhanced_blood_hu(coarsen(volume)))
+    _require_lungs(quality)
+    _refuse_gas(volume, labels, quality)
+    return Lungs(LabelMap(labels, volume.grid), quality)
+
+
+def find_lungs(volume: Volume) -> NDArray[np.uint8]:
+    """Label RIGHT, LEFT and AIRWAY (z, y, x) from HU alone. Raises StudyRefused OUT_OF_SCOPE."""
     coarse = coarsen(volume)
     air, middle = _inner_air(coarse)
     box = _around(air, coarse)
     part = replace(coarse, hu=coarse.hu[box])
     airway = find_airway(part, air[box])
-    labels, was_cut = _two_lungs(part, air[box] & ~airway, middle - box[2].start)
+    labels = _two_lungs(part, air[box] & ~airway, middle - box[2].start)
     labels[airway & (labels == 0)] = AIRWAY
     closed = np.zeros(air.shape, dtype=np.uint8)
     closed[box] = _close(part, labels)
-    native = _refine(volume, coarse, closed)
-    quality = _measure(volume, native, was_cut, enhanced_blood_hu(coarse))
-    _require_lungs(quality)
-    _refuse_gas(volume, native, quality)
-    return Lungs(LabelMap(native, volume.grid), quality)
+    return _refine(volume, coarse, closed)
 
 
 def _inner_air(coarse: Coarse) -> tuple[_Mask, float]:
@@ -124,7 +133,7 @@ def _largest(mask: _Mask) -> _Mask:
     return np.asarray(pieces == sizes.argmax())
 
 
-def _two_lungs(coarse: Coarse, air: _Mask, middle: float) -> tuple[NDArray[np.uint8], bool]:
+def _two_lungs(coarse: Coarse, air: _Mask, middle: float) -> NDArray[np.uint8]:
     """Label RIGHT and LEFT; where both lungs touch, they are cut at the narrowest place."""
     pieces, count = ndimage.label(air)
     labels = np.zeros(air.shape, dtype=np.uint8)
@@ -137,16 +146,14 @@ def _two_lungs(coarse: Coarse, air: _Mask, middle: float) -> tuple[NDArray[np.ui
             reason=f"the largest air space inside the body is {largest * coarse.voxel_ml:.0f} mL",
         )
     kept = [int(i) for i in np.argsort(-sizes, kind="stable") if sizes[i] >= LEAST_PIECE_SHARE * largest]
-    was_cut = False
     for piece in kept:
         mask = pieces == piece
         left_share = float(np.mean(np.nonzero(mask)[2] > middle))
         if sizes[piece] > 0.5 * largest and 0.15 < left_share < 0.85:
             labels[mask] = _cut(coarse, mask)[mask]
-            was_cut = True
         elif sizes[piece] > 0.25 * largest or not _is_gas(coarse, mask):
             labels[mask] = LEFT if left_share >= 0.5 else RIGHT
-    return labels, was_cut
+    return labels
 
 
 def _is_gas(coarse: Coarse, mask: _Mask) -> bool:
@@ -202,7 +209,7 @@ def _refine(volume: Volume, coarse: Coarse, closed: NDArray[np.uint8]) -> NDArra
     return native
 
 
-def _measure(volume: Volume, native: NDArray[np.uint8], was_cut: bool, blood_hu: float | None) -> LungQuality:
+def _measure(volume: Volume, native: NDArray[np.uint8], blood_hu: float | None) -> LungQuality:
     voxels = [np.count_nonzero(native == label) for label in range(AIRWAY + 1)]
     lung = (native == RIGHT) | (native == LEFT)
     n_lung = voxels[RIGHT] + voxels[LEFT]
@@ -220,7 +227,6 @@ def _measure(volume: Volume, native: NDArray[np.uint8], was_cut: bool, blood_hu:
         touches_bottom_percent=100.0 * float(planes[0]) / widest,
         touches_side_percent=100.0 * float(at_side.sum()) / max(with_lung.size, 1),
         blood_hu=blood_hu,
-        cut_apart=was_cut,
     )
 
 

@@ -73,6 +73,7 @@ class Code(StrEnum):
     BUNDLE_NOT_FOUND = "BUNDLE_NOT_FOUND"
     BUNDLE_ATLAS_MISMATCH = "BUNDLE_ATLAS_MISMATCH"
     CHECKPOINT_INVALID = "CHECKPOINT_INVALID"
+    SEGMENTER_INVALID = "SEGMENTER_INVALID"
     MISSING_EXTRA = "MISSING_EXTRA"
     OUTPUT_NOT_WRITABLE = "OUTPUT_NOT_WRITABLE"
 
@@ -208,6 +209,7 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
             "The model bundle {name} belongs to atlas {expected}, the atlas given is {found}."
         ),
         Code.CHECKPOINT_INVALID: _setup("The checkpoint {name} cannot be imported: {reason}."),
+        Code.SEGMENTER_INVALID: _setup("The segmenter {name} cannot be used: {reason}."),
         Code.MISSING_EXTRA: _setup(
             "This needs the package {package}; install it with `pip install 'dras[{extra}]'`."
         ),

@@ -139,7 +139,6 @@ class LungQuality(Record):
     touches_bottom_percent: float = Field(description="lung in the bottom slice, of that in the widest")
     touches_side_percent: float = Field(description="slices whose lung reaches the side of the image")
     blood_hu: float | None = Field(None, description="median HU of enhanced blood, null where none is seen")
-    cut_apart: bool = Field(description="both lungs touched and were cut at the junction")
 
 
 class RegistrationQuality(Record):

@@ -23,6 +23,7 @@ from dras_model.results.errors import SetupRefused
 )
 @encoder_options
 @series_option
+@click.option("--segmenter", metavar="MODULE:FUNCTION", help="A lung segmenter in the place of ours.")
 @click.option("--timings", type=AnyPath, metavar="FILE.json", help="Write seconds a stage to this file.")
 @click.option("--force", is_flag=True, help="Replace whatever is in the output folder.")
 @json_option
@@ -32,6 +33,7 @@ def extract(
     out: Path,
     encoder: EncoderChoice,
     series: str | None,
+    segmenter: str | None,
     timings: Path | None,
     force: bool,
     as_json: bool,
@@ -47,8 +49,9 @@ def extract(
         opened = Encoder.open(bundle, device=encoder.device or "cpu", threads=encoder.threads)
     with stage_bars() as report:
         result = extract_study(
-            path, out, atlas=atlas, encoder=opened, series_uid=series, report=report, overwrite=replace
-        )
+            path, out, atlas=atlas, encoder=opened, series_uid=series, segmenter=segmenter, report=report,
+            overwrite=replace,
+        )  # fmt: skip
     if timings is not None:
         _write_timings(timings, result.timings)
     if as_json:

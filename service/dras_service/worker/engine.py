@@ -34,7 +34,15 @@ class PipelineEngine:
         from dras_model.pipeline import extract  # noqa: PLC0415 - see the top
 
         atlas, encoder = self.open()
-        return extract(source, out, atlas=atlas, encoder=encoder, series_uid=series_uid, report=report)
+        return extract(
+            source,
+            out,
+            atlas=atlas,
+            encoder=encoder,
+            series_uid=series_uid,
+            segmenter=self._settings.segmenter,
+            report=report,
+        )
 
     def open(self) -> "tuple[Atlas, Encoder]":
         """Return the atlas and the encoder, opened and proven once. Raises SetupRefused."""

@@ -14,7 +14,7 @@ from dras_model.scores.acquisition import (
 CLEAN = Acquisition(manufacturer="SIEMENS", kernel="B31f", slice_thickness_mm=1.0, contrast_agent=False)
 LUNGS = LungQuality(
     right_ml=3000, left_ml=2600, airway_ml=40, mean_hu=-850, height_mm=260, touches_top_percent=0,
-    touches_bottom_percent=0, touches_side_percent=0, cut_apart=False,
+    touches_bottom_percent=0, touches_side_percent=0,
 )  # fmt: skip
 ALIGNED = RegistrationQuality(
     dice_right=0.92, dice_left=0.9, determinant=1.0, rotation_degrees=5.0, coverage=1.0, matrix=()

@@ -14,7 +14,7 @@ from dras_model.scores.densitometry import measure
 
 QUALITY = LungQuality(
     right_ml=1, left_ml=1, airway_ml=0, mean_hu=-850, height_mm=100, touches_top_percent=0,
-    touches_bottom_percent=0, touches_side_percent=0, cut_apart=False,
+    touches_bottom_percent=0, touches_side_percent=0,
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ however it ends.
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from dras_cli.tables import print_result
 from dras_client import Client
 from dras_model.imaging.phantom import Emphysema, PhantomSpec
 from dras_model.imaging.phantom.spec import EmphysemaKind
+from dras_model.outputs.folder import new_folder
 from dras_service.errors import CannotServe
 
 _STOP_WITHIN_S = 30.0
@@ -37,12 +39,15 @@ _PHANTOM = PhantomSpec(
 
 def run_demo(study: Path | None, out: Path) -> None:
     """Run the demo on `study`, or on a synthetic chest CT. Raises CannotServe, DrasClientError, Refused."""
-    check_replaceable(out, force=False)
-    with tempfile.TemporaryDirectory(prefix="dras-demo-") as room:
+    replace = check_replaceable(out)
+    with (
+        tempfile.TemporaryDirectory(prefix="dras-demo-") as room,
+        new_folder(out, overwrite=replace) as folder,
+    ):
         if study is None:
             study = Path(room) / "phantom"
             with busy("making a synthetic CT"):
-                write_phantom(study, _PHANTOM)
+                shutil.copy(write_phantom(study, _PHANTOM), folder / "truth.json")
             click.echo("No study was given: a synthetic chest CT with 15 % emphysema is used.")
         with _service(Path(room) / "data") as url, Client(url) as client:
             click.echo(f"The service runs at {url}.")
@@ -51,9 +56,20 @@ def run_demo(study: Path | None, out: Path) -> None:
             with job_bar() as on_progress:
                 job.wait(on_progress=on_progress)
             result = job.result()
-            job.download(out)
+            job.download(folder)
     print_result(result)
+    if (out / "truth.json").exists():
+        _print_truth(out / "truth.json")
     click.echo(f"All outputs are in {out}; everything that was started has ended.")
+
+
+def _print_truth(path: Path) -> None:
+    """Print what the phantom's lungs hold, next to what was measured."""
+    whole = json.loads(path.read_text("utf-8"))["scanned"][0]
+    click.echo(
+        f"True of the phantom, as scanned: LAA-950 {whole['laa950_percent']:.2f} %, Perc15"
+        f" {whole['perc15_hu']:.0f} HU, volume {whole['volume_ml']:.0f} mL (truth.json tells all regions)."
+    )
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Whether an output folder may be replaced: it is empty, or holds nothing but a former result."""
+"""Whether the demo may replace its output folder: it is empty, or holds nothing but a former result."""
 
 from pathlib import Path
 
@@ -6,19 +6,21 @@ from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
 
 # Add-only: what any version has written.
-RESULT_FILES = frozenset({"result.json", "regions.csv", "features.npz", "feature_map.nii.gz", "qc.png"})
+RESULT_FILES = frozenset(
+    {"result.json", "regions.csv", "features.npz", "feature_map.nii.gz", "qc.png", "truth.json"}
+)
 
 
-def check_replaceable(out: Path, *, force: bool) -> bool:
+def check_replaceable(out: Path) -> bool:
     """Return whether something is there to be replaced. Raises SetupRefused where it must not be."""
     if not out.is_dir():
         return False
     found = {entry.name for entry in out.iterdir()}
     is_former_result = "result.json" in found and found <= RESULT_FILES
-    if found and not is_former_result and not force:
+    if found and not is_former_result:
         raise SetupRefused(
             Code.OUTPUT_NOT_WRITABLE,
             path=str(out),
-            reason="it holds other things than a former result; choose another folder or --force",
+            reason="it holds other things than a former result; choose another folder",
         )
     return bool(found)

@@ -34,7 +34,8 @@ def print_warnings(warnings: Iterable[StudyWarning], *, console: Console) -> Non
     """Print each warning as a line."""
     for warning in warnings:
         colour = "red" if warning.severity == "severe" else "yellow"
-        console.print(Text.assemble((warning.code, colour), " ", warning.message))
+        mark = " (severe)" if warning.severity == "severe" else ""
+        console.print(Text.assemble((f"{warning.code}{mark}", colour), " ", warning.message))
 
 
 def scores_table(scores: Sequence[Score]) -> Table:

@@ -81,6 +81,8 @@ def test_bases_of_a_shallow_breath_are_partial_and_never_silent(results: dict[st
     assert result.status == "partial"
     assert {Code.PARTIAL_COVERAGE, Code.NOT_INSPIRATION, Code.INCOMPLETE_LUNG} <= _codes(result)
     assert result.score("MLD").value == pytest.approx(-694, abs=30)
+    assert result.score("Perc15", "apical").value is None
+    assert "ends within the lungs" in result.score("Perc15", "apical").reason
 
 
 def test_low_attenuation_lungs_agree_with_their_supplied_mask(results: dict[str, StudyResult]) -> None:

@@ -35,6 +35,7 @@ _RULES: tuple[_Rule, ...] = (
         r"^(?:[YESUC]?[CDEL]|LUNG|DETAIL|SHARP)$",
     ),
     _rule(r"SIEMENS", _SIEMENS + r"[0-4]\d", _SIEMENS + r"[5-9]\d"),
+    _rule(r"^PHANTOM$", r"^STANDARD$", r"^LUNG$"),  # our own synthetic scans
     _rule(r"TOSHIBA|CANON", r"^FC[0-2]\d", r"^FC[3-9]\d"),
 )
 

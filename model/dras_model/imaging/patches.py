@@ -51,6 +51,7 @@ class Patches:
             n_patches=len(self.hu),
             n_valid=int(self.valid.sum()),
             n_outside=int((self.inside < LEAST_INSIDE).sum()),
+            n_little_lung=int(((self.inside >= LEAST_INSIDE) & ~self.valid).sum()),
         )
 
 

@@ -77,7 +77,7 @@ def check_hu(values: NDArray[np.float32]) -> None:
     sample = values[:: max(1, values.shape[0] // 32), ::4, ::4]
     inside = sample[sample > PADDING_BELOW_HU]
     if inside.size == 0 or float(inside.max()) - float(inside.min()) < 100.0:
-        raise StudyRefused(Code.NOT_HU, reason="the image is constant")
+        raise StudyRefused(Code.NOT_HU, reason="all values lie within 100 of each other")
     air = float(np.mean(inside < -700.0))
     body = float(np.mean((inside > BODY_HU[0]) & (inside < BODY_HU[1])))
     if air < LEAST_AIR:

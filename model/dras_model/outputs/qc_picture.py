@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import NDArray
 
 from dras_model.imaging.atlas import LEFT, ORIENTATION, RIGHT
@@ -25,7 +26,7 @@ from dras_model.results.study import NOTICE, Region, StudyResult
 
 BACKGROUND, INK, FAINT = "#0e1116", "#e8eaed", "#8b949e"
 CONTOURS = {RIGHT: "#4cc2ff", LEFT: "#ffb454", AIRWAY: "#7ee787"}
-LOW_ATTENUATION, VALID_PATCH, INVALID_PATCH = "#ff4d6d", "#ffffff", "#d29922"
+LOW_ATTENUATION, VALID_PATCH, INVALID_PATCH = "#ff4d6d", "#ffffff", "#b388ff"
 WARNING, SEVERE = "#d29922", "#ff7b72"
 WINDOW_HU = (-1050.0, 250.0)  # wide enough for lung and mediastinum
 MARGIN_MM = 25.0
@@ -188,7 +189,7 @@ def _dress(axes: Axes, section: Section) -> None:
     for x, y, letter in ((0.015, 0.5, left), (0.985, 0.5, right), (0.5, 0.975, top)):
         _write(
             axes, x, y, letter, transform=axes.transAxes, color=INK, fontsize=9, fontweight="bold",
-            ha="center", va="center", alpha=0.85,
+            ha="center", va="center", path_effects=[Stroke(linewidth=2.5, foreground=BACKGROUND), Normal()],
         )  # fmt: skip
 
 
@@ -267,7 +268,8 @@ def _write_quality(axes: Axes, result: StudyResult, y: float) -> float:
         f" rotation {registration.rotation_degrees:.0f}°, coverage {100 * registration.coverage:.0f} %"
     )
     validity = (
-        f"patches: {patches.n_valid} of {patches.n_patches} valid, {patches.n_outside} outside the scan"
+        f"patches: {patches.n_valid} of {patches.n_patches} valid, {patches.n_outside} outside the scan,"
+        f" {patches.n_little_lung} with too little lung"
     )
     for line in (alignment, validity):
         _write(axes, 0.03, y, line, color=FAINT, fontsize=8.5)
@@ -277,7 +279,7 @@ def _write_quality(axes: Axes, result: StudyResult, y: float) -> float:
 
 def _write_warnings(axes: Axes, result: StudyResult, y: float) -> None:
     shown = sorted(result.warnings, key=lambda warning: warning.severity != "severe")
-    title = f"{len(shown)} warnings" if shown else "no warnings"
+    title = f"{len(shown) or 'no'} warning{'' if len(shown) == 1 else 's'}, severe ones first"
     _write(axes, 0.03, y, title, color=INK, fontsize=10, fontweight="bold")
     for warning in shown:
         lines = textwrap.wrap(warning.message, 68)

@@ -113,9 +113,7 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
         Code.NO_CT_SERIES: _refusal(
             "No axial CT series among {n_series} series (modalities: {modalities}); {reason}."
         ),
-        Code.SERIES_NOT_FOUND: _refusal(
-            "The named series is not in this study; `dras inspect` lists the {n_series} that are."
-        ),
+        Code.SERIES_NOT_FOUND: _refusal("The named series is not among the {n_series} series of this study."),
         Code.TOO_FEW_SLICES: _refusal(
             "The series has {n_slices} slices over {extent_mm:.0f} mm; at least {least_slices} slices over"
             " {least_extent_mm:.0f} mm are needed."
@@ -137,7 +135,7 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
             " {most_percent:.0f} % and {most_gap_mm:.0f} mm can be bridged."
         ),
         Code.MIXED_PATIENT: _refusal(
-            "The files name {n_patients} patients; give one study, or name the series."
+            "The files name {n_patients} patients; give one study, or name a series by its Series Instance UID."
         ),
         Code.PIXEL_FORMAT: _refusal(
             "{keyword} is {found}, allowed is {allowed}; the pixels cannot be trusted."
@@ -176,7 +174,7 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
             "The lungs reach the {where} of the scan ({percent:.1f} % {of}): part of them is not imaged."
         ),
         Code.PARTIAL_COVERAGE: _warning(
-            "About {percent:.0f} % of the atlas' lungs lie inside the scan; regions refer to what was covered."
+            "As aligned, {percent:.0f} % of the atlas' lungs lie inside the scan; of cut lungs it is at most that."
         ),
         Code.NOT_INSPIRATION: _warning(
             "The scan may not be at full inspiration ({evidence}): LAA-950insp and Perc15 assume it."
@@ -206,7 +204,7 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
         Code.BUNDLE_INVALID: _setup("The model bundle {name} is invalid: {reason}."),
         Code.BUNDLE_NOT_FOUND: _setup("There is no model bundle at {name}."),
         Code.BUNDLE_ATLAS_MISMATCH: _setup(
-            "The model bundle {name} belongs to atlas {expected}, the atlas given is {found}."
+            "The model bundle {name} belongs to atlas {expected}, not to {found}; name the atlas it belongs to."
         ),
         Code.CHECKPOINT_INVALID: _setup("The checkpoint {name} cannot be imported: {reason}."),
         Code.SEGMENTER_INVALID: _setup("The segmenter {name} cannot be used: {reason}."),

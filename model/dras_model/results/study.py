@@ -4,7 +4,9 @@ The top-level keys are the contract: `scores`, `warnings`, `qc`, `timings`, `pro
 that cannot be given is there with `value: null` and a reason; nothing is absent, nothing is guessed.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -50,6 +52,19 @@ class Region(StrEnum):
     LEFT_BASAL = "left_basal"
 
 
+_THIRD = "third of the volume of each lung, counted along the patient's axis, a slice never split"
+REGION_DEFINITIONS: Mapping[Region, str] = MappingProxyType(
+    {
+        region: {
+            Region.WHOLE: "both lungs",
+            Region.RIGHT: "the right lung",
+            Region.LEFT: "the left lung",
+        }.get(region, f"{region.value.replace('_', ' ')} {_THIRD}")
+        for region in Region
+    }
+)
+
+
 class StudyWarning(Record):
     """One thing that may be wrong with the result, with the numbers that say so."""
 
@@ -78,7 +93,7 @@ class Score(Record):
     value: float | None
     unit: str
     kind: Literal["measurement", "model_estimate"] = "measurement"
-    threshold: float | None = Field(None, description="HU, or percent for a percentile")
+    threshold: float | None = Field(None, description="HU")
     comparator: Literal["<=", "<", ">=", ">"] | None = None
     region: Region
     n_voxels: int
@@ -160,6 +175,7 @@ class PatchQuality(Record):
     n_patches: int
     n_valid: int
     n_outside: int
+    n_little_lung: int = Field(description="inside the scan, and invalid for holding too little lung")
 
 
 class Quality(Record):
@@ -202,6 +218,9 @@ class StudyResult(Record):
     acquisition: Acquisition
     geometry: Geometry
     scores: tuple[Score, ...]
+    regions: dict[Region, str] = Field(
+        default_factory=lambda: dict(REGION_DEFINITIONS), description="what each region is"
+    )
     warnings: tuple[StudyWarning, ...]
     qc: Quality
     timings: dict[str, float] = Field(description="seconds a stage, `total`, and `peak_rss_mb`")

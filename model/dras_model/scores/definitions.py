@@ -84,7 +84,6 @@ DEFINITIONS: tuple[Definition, ...] = (
         reference="Parr et al., Thorax 2006",
         compute=_percentile_15,
         sensitive_to=_TAIL,
-        threshold=15.0,
     ),
     Definition(
         code="MLD",

@@ -11,11 +11,13 @@ import numpy as np
 from dras_model.imaging.lungs import Lungs
 from dras_model.imaging.volume import Volume
 from dras_model.results.codes import Code
-from dras_model.results.study import Score
+from dras_model.results.study import Region, Score
+from dras_model.scores.acquisition import MOST_CUT_PERCENT
 from dras_model.scores.definitions import DEFINITIONS, Definition, Values
 from dras_model.scores.regions import PARTS, split_values
 
 THICK_WITHHELD_MM = 5.05  # above 5 mm, with room for rounded positions
+_WHOLE_LUNGS = frozenset({Region.WHOLE, Region.RIGHT, Region.LEFT})
 
 
 def measure(
@@ -25,11 +27,14 @@ def measure(
     parts = split_values(volume.hu, lungs.map)
     voxel_ml = volume.grid.voxel_ml
     codes = tuple(dict.fromkeys(warnings))  # a code may be told twice, of the top and of the bottom
+    cut_percent = max(lungs.quality.touches_top_percent, lungs.quality.touches_bottom_percent)
     scores: list[Score] = []
     for region, bases in PARTS.items():
         values = np.concatenate([parts[base] for base in bases])
         for definition in DEFINITIONS:
             reason = _why_withheld(definition, values, thickness_mm)
+            if reason is None and region not in _WHOLE_LUNGS and cut_percent > MOST_CUT_PERCENT:
+                reason = f"the scan ends within the lungs ({cut_percent:.0f} % of their widest section)"
             scores.append(
                 Score(
                     code=definition.code,

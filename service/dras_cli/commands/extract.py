@@ -5,7 +5,6 @@ from pathlib import Path
 
 import click
 
-from dras_cli.former import check_replaceable
 from dras_cli.options import AnyPath, EncoderChoice, encoder_options, json_option, series_option
 from dras_cli.progress import busy, stage_bars
 from dras_cli.tables import print_result
@@ -42,7 +41,6 @@ def extract(
 
     PATH is a DICOM folder or file, a zip or tar of one, or a NIfTI file in HU.
     """
-    replace = check_replaceable(out, force=force)
     with busy("opening the encoder"):
         atlas = open_atlas(encoder.atlas)
         bundle = open_bundle(encoder.bundle, atlas)
@@ -50,7 +48,7 @@ def extract(
     with stage_bars() as report:
         result = extract_study(
             path, out, atlas=atlas, encoder=opened, series_uid=series, segmenter=segmenter, report=report,
-            overwrite=replace,
+            overwrite=force,
         )  # fmt: skip
     if timings is not None:
         _write_timings(timings, result.timings)

@@ -67,22 +67,24 @@ def import_official(
 
 
 @model.command("verify")
+@click.argument("name", metavar="[BUNDLE]", required=False)
 @encoder_options
 @json_option
-def verify(*, encoder: EncoderChoice, as_json: bool) -> None:
-    """Check every hash of a bundle and run its golden vectors."""
+def verify(*, name: str | None, encoder: EncoderChoice, as_json: bool) -> None:
+    """Check every hash of BUNDLE, a name or a path, and run its golden vectors."""
     with busy("running the golden vectors"):
-        bundle = open_bundle(encoder.bundle, open_atlas(encoder.atlas))
+        bundle = open_bundle(name or encoder.bundle, open_atlas(encoder.atlas))
         Encoder.open(bundle, device=encoder.device or "cpu", threads=encoder.threads)
     _show(bundle, as_json=as_json)
 
 
 @model.command("show")
+@click.argument("name", metavar="[BUNDLE]", required=False)
 @encoder_options
 @json_option
-def show(*, encoder: EncoderChoice, as_json: bool) -> None:
-    """Show a bundle's manifest."""
-    _show(open_bundle(encoder.bundle, open_atlas(encoder.atlas)), as_json=as_json)
+def show(*, name: str | None, encoder: EncoderChoice, as_json: bool) -> None:
+    """Show the manifest of BUNDLE, a name or a path."""
+    _show(open_bundle(name or encoder.bundle, open_atlas(encoder.atlas)), as_json=as_json)
 
 
 @model.command("list")

@@ -1,5 +1,6 @@
 """`dras submit`: a study to a service, through the SDK."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -8,29 +9,45 @@ from dras_cli.options import AnyPath, json_option, series_option
 from dras_cli.progress import job_bar, upload_bar
 from dras_cli.tables import print_result
 from dras_client import Client
+from dras_model.outputs.folder import new_folder
+
+DEFAULT_URL = "http://127.0.0.1:8042"  # where `dras serve` listens unless told otherwise
 
 
 @click.command()
 @click.argument("path", type=AnyPath)
-@click.option("--url", required=True, envvar="DRAS_URL", show_envvar=True, help="Address of the service.")
+@click.option(
+    "--url", default=DEFAULT_URL, show_default=True, envvar="DRAS_URL", help="Address of the service."
+)
 @click.option("-o", "--out", type=AnyPath, help="Folder to save the result's files in.")
+@click.option("--force", is_flag=True, help="Replace whatever is in the output folder.")
 @click.option(
     "--timeout", "timeout_s", type=float, metavar="SECONDS", help="Give up waiting; the job goes on."
 )
 @series_option
 @json_option
 def submit(
-    *, path: Path, url: str, out: Path | None, timeout_s: float | None, series: str | None, as_json: bool
+    *,
+    path: Path,
+    url: str,
+    out: Path | None,
+    force: bool,
+    timeout_s: float | None,
+    series: str | None,
+    as_json: bool,
 ) -> None:
     """Send the study at PATH to a service, wait, and show the result."""
-    with Client(url) as client:
+    with ExitStack() as ending:
+        client = ending.enter_context(Client(url))
+        folder = None if out is None else ending.enter_context(new_folder(out, overwrite=force))
         with upload_bar() as on_upload:
             job = client.submit(path, series=series, on_progress=on_upload)
+        click.echo(f"Job {job.id}; it goes on when this command ends.", err=True)
         with job_bar() as on_progress:
             job.wait(timeout_s, on_progress)
         result = job.result()
-        if out is not None:
-            job.download(out)
+        if folder is not None:
+            job.download(folder)
     if as_json:
         click.echo(result.model_dump_json())
         return

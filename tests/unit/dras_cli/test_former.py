@@ -11,15 +11,14 @@ def fill(folder, names):
     return folder
 
 
-@pytest.mark.parametrize("force", [False, True])
-def test_a_place_with_nothing_in_it_is_free(tmp_path, force):
-    assert check_replaceable(tmp_path / "new", force=force) is False
-    assert check_replaceable(fill(tmp_path / "empty", []), force=force) is False
+def test_a_place_with_nothing_in_it_is_free(tmp_path):
+    assert check_replaceable(tmp_path / "new") is False
+    assert check_replaceable(fill(tmp_path / "empty", [])) is False
 
 
 @pytest.mark.parametrize("names", [RESULT_FILES, ["result.json"]], ids=["whole", "in part"])
 def test_a_former_result_gives_way(tmp_path, names):
-    assert check_replaceable(fill(tmp_path / "out", names), force=False) is True
+    assert check_replaceable(fill(tmp_path / "out", names)) is True
 
 
 @pytest.mark.parametrize(
@@ -27,9 +26,8 @@ def test_a_former_result_gives_way(tmp_path, names):
     [["thesis.docx"], [*RESULT_FILES, "thesis.docx"], ["qc.png"]],
     ids=["other", "mixed", "no result.json"],
 )
-def test_anything_else_is_kept_unless_forced(tmp_path, names):
+def test_anything_else_is_kept(tmp_path, names):
     out = fill(tmp_path / "out", names)
     with pytest.raises(SetupRefused):
-        check_replaceable(out, force=False)
-    assert check_replaceable(out, force=True) is True
+        check_replaceable(out)
     assert len(list(out.iterdir())) == len(names)

@@ -80,10 +80,10 @@ def test_a_refused_study_is_one_sentence_and_status_three(pipeline, tmp_path, ca
     assert capsys.readouterr().err == f"dras: NOT_DICOM: {StudyRefused(Code.NOT_DICOM, n_files=1)}\n"
 
 
-def test_a_folder_of_other_things_is_not_replaced_and_nothing_runs(pipeline, tmp_path):
+def test_only_force_lets_a_folder_be_replaced(pipeline, tmp_path):
     (tmp_path / "thesis.docx").write_text("x")
-    assert main(["extract", "study", "-o", str(tmp_path)]) == 4
-    assert pipeline == {}
+    assert main(["extract", "study", "-o", str(tmp_path)]) == 0
+    assert pipeline["overwrite"] is False
     assert main(["extract", "study", "-o", str(tmp_path), "--force"]) == 0
     assert pipeline["overwrite"] is True
 

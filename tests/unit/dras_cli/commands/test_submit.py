@@ -28,5 +28,13 @@ def test_a_path_that_is_not_there_is_said_before_anybody_is_asked(tmp_path, caps
 def test_the_address_may_come_from_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("DRAS_URL", "nonsense")
     assert main(["submit", str(tmp_path)]) == 2
-    monkeypatch.delenv("DRAS_URL")
-    assert main(["submit", str(tmp_path)]) == 2
+
+
+def test_an_output_folder_that_holds_something_is_refused_before_anything_is_sent(tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("x")
+    (tmp_path / "study.zip").write_bytes(b"PK")
+    arguments = ["submit", str(tmp_path / "study.zip"), "--url", "http://127.0.0.1:9"]
+    assert main([*arguments, "-o", str(tmp_path / "out")]) == 4
+    assert "OUTPUT_NOT_WRITABLE" in capsys.readouterr().err
+    assert main([*arguments, "-o", "/proc/x"]) == 4

@@ -28,12 +28,12 @@ PROVENANCE = Provenance(
 QUALITY = Quality(
     lungs=LungQuality(
         right_ml=3000, left_ml=2600, airway_ml=40, mean_hu=-850, height_mm=260, touches_top_percent=0,
-        touches_bottom_percent=0, touches_side_percent=0, cut_apart=False,
+        touches_bottom_percent=0, touches_side_percent=0,
     ),
     registration=RegistrationQuality(
         dice_right=0.9, dice_left=0.9, determinant=1, rotation_degrees=2, coverage=1, matrix=()
     ),
-    patches=PatchQuality(n_patches=2, n_valid=1, n_outside=0),
+    patches=PatchQuality(n_patches=2, n_valid=1, n_outside=0, n_little_lung=0),
 )  # fmt: skip
 
 

@@ -35,4 +35,4 @@ def test_no_number_of_a_result_is_infinite_or_undefined(number: float) -> None:
 
 def test_a_count_is_a_whole_number() -> None:
     with pytest.raises(ValidationError):
-        PatchQuality(n_patches=1.5, n_valid=1, n_outside=0)
+        PatchQuality(n_patches=1.5, n_valid=1, n_outside=0, n_little_lung=0)

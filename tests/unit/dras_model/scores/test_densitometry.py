@@ -142,3 +142,16 @@ def test_every_score_states_definition_reference_and_unit() -> None:
         assert definition.definition
         assert definition.reference
         assert definition.unit
+
+
+@pytest.mark.parametrize(("percent", "known"), [(16.0, True), (67.0, False)])
+@pytest.mark.parametrize("end", ["touches_top_percent", "touches_bottom_percent"])
+def test_thirds_of_lungs_that_the_scan_cuts_are_withheld(end: str, percent: float, known: bool) -> None:
+    volume, lungs = _case(6)
+    cut = Lungs(lungs.map, QUALITY.model_copy(update={end: percent}))
+    for score in measure(volume, cut, warnings=[], thickness_mm=1.0):
+        if score.region in {Region.WHOLE, Region.RIGHT, Region.LEFT}:
+            assert score.value is not None
+        else:
+            assert (score.value is not None) == known
+            assert known or "the scan ends within the lungs" in (score.reason or "")

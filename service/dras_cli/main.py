@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = cli.main(arguments, prog_name="dras", obj=invocation, standalone_mode=False)
     except click.exceptions.Exit as end:
         return end.exit_code
+    except SystemExit as end:  # rich's answer to a reader that went away, as in `dras … | head`
+        return end.code if isinstance(end.code, int) else 1
     except BaseException as error:  # noqa: BLE001 - the boundary: every error ends here as a sentence
         if isinstance(error, click.UsageError) and error.ctx is not None and not invocation.json:
             click.echo(error.ctx.get_usage(), err=True)

@@ -105,3 +105,9 @@ def test_a_demo_that_cannot_end_well_fails_with_the_code(library, tmp_path):
     status, _, errors = dras("demo", str(tmp_path / "note.txt"), "-o", str(tmp_path / "out"))
     assert status == 3
     assert "dras: NOT_DICOM" in errors
+
+
+def test_a_reader_that_goes_away_is_no_defect(study, library, tmp_path):
+    command = f"'{sys.executable}' -m dras_cli.main inspect '{study}' | head -c 10"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=180, check=False)
+    assert "DEFECT" not in done.stderr

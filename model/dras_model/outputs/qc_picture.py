@@ -279,7 +279,8 @@ def _write_quality(axes: Axes, result: StudyResult, y: float) -> float:
 
 def _write_warnings(axes: Axes, result: StudyResult, y: float) -> None:
     shown = sorted(result.warnings, key=lambda warning: warning.severity != "severe")
-    title = f"{len(shown) or 'no'} warning{'' if len(shown) == 1 else 's'}, severe ones first"
+    severe = any(warning.severity == "severe" for warning in shown)
+    title = f"{len(shown) or 'no'} warning{'' if len(shown) == 1 else 's'}{', severe ones first' if severe else ''}"
     _write(axes, 0.03, y, title, color=INK, fontsize=10, fontweight="bold")
     for warning in shown:
         lines = textwrap.wrap(warning.message, 68)

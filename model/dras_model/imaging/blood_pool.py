@@ -1,4 +1,4 @@
-"""Contrast agent seen in the image: headers leave the tag empty more often than they fill it.
+"""Contrast agent seen in the image: headers often leave the tag empty.
 
 Unenhanced blood is near 40 HU. Bone reaches the same values as enhanced blood, but not in pieces
 that survive the erosion; the largest heart-sized piece tells them apart (measured on five scans: 128 mL

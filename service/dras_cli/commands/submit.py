@@ -42,7 +42,8 @@ def submit(
         folder = None if out is None else ending.enter_context(new_folder(out, overwrite=force))
         with upload_bar() as on_upload:
             job = client.submit(path, series=series, on_progress=on_upload)
-        click.echo(f"Job {job.id}; it goes on when this command ends.", err=True)
+        if not as_json:
+            click.echo(f"Job {job.id}; it goes on when this command ends.", err=True)
         with job_bar() as on_progress:
             job.wait(timeout_s, on_progress)
         result = job.result()

@@ -1,7 +1,8 @@
-"""Where an installation keeps its atlases and bundles, and how one is chosen by name or path.
+"""Where an installation keeps its atlases, bundles and trusted keys, and how one is chosen by name or path.
 
 Both defaults are made on first use and kept: the built-in atlas, and for any atlas a bundle of
-untrained weights, which says so in every result.
+untrained weights, which says so in every result. A bundle knows its atlas by content, so that naming a
+bundle is enough.
 """
 
 import os
@@ -10,17 +11,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from platformdirs import user_data_path
+from pydantic import ValidationError
 
-from dras_model.encoder.bundle import Bundle
+from dras_model.encoder.bundle import Bundle, Trust
 from dras_model.encoder.creation import create_untrained
+from dras_model.encoder.manifest import SCHEMA_VERSION
+from dras_model.encoder.signature import PublicKey, SignatureInvalid
 from dras_model.imaging.atlas import Atlas
-from dras_model.imaging.atlas_bundle import load_atlas, save_atlas
+from dras_model.imaging.atlas_bundle import MANIFEST as ATLAS_MANIFEST
+from dras_model.imaging.atlas_bundle import AtlasManifest, load_atlas, save_atlas
 from dras_model.imaging.builtin_atlas import VERSION, builtin_atlas
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
 
 BUILTIN = "builtin"
 DEFAULT_SEED = 0
+REQUIRE_SIGNATURE = "DRAS_REQUIRE_SIGNATURE"
+_KEY_SUFFIX = ".pub"
 
 
 def library_folder() -> Path:
@@ -39,6 +46,31 @@ def bundles_folder() -> Path:
     return library_folder() / "bundles"
 
 
+def keys_folder() -> Path:
+    """Where the public keys live that are trusted, one file a name."""
+    return library_folder() / "keys"
+
+
+def names_in(folder: Path) -> list[str]:
+    """List the entries of one of the folders above; what is being written is left out."""
+    try:
+        return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError:
+        return []
+
+
+def open_weights(bundle: str | Path | None, atlas: str | Path | None) -> tuple[Atlas, Bundle]:
+    """Open a bundle and the atlas it belongs to: the one that is named, else the one of its content.
+
+    Without a bundle, the atlas' untrained one. Raises SetupRefused.
+    """
+    if bundle is None or atlas is not None:
+        opened = open_atlas(atlas)
+        return opened, open_bundle(bundle, opened)
+    chosen = load_bundle(bundle)
+    return find_atlas(chosen), chosen
+
+
 def open_atlas(choice: str | Path | None = None) -> Atlas:
     """Open an atlas by path or by name; the built-in one for None. Raises SetupRefused."""
     if choice is None or str(choice) == BUILTIN:
@@ -52,29 +84,112 @@ def open_atlas(choice: str | Path | None = None) -> Atlas:
         raise SetupRefused(Code.ATLAS_NOT_FOUND, name=str(choice)) from fault
 
 
+def find_atlas(bundle: Bundle) -> Atlas:
+    """Return the atlas of the library whose content the bundle names. Raises SetupRefused."""
+    wanted = bundle.manifest.atlas
+    for name in names_in(atlases_folder()):
+        if _stated_identity(atlases_folder() / name) == wanted.sha256:
+            return load_atlas(atlases_folder() / name)
+    builtin = open_atlas()  # of this version; it may not be in the library yet
+    if builtin.sha256 == wanted.sha256:
+        return builtin
+    raise SetupRefused(
+        Code.BUNDLE_ATLAS_MISSING,
+        name=bundle.path.name,
+        atlas=wanted.name,
+        sha256=wanted.sha256[:12],
+        folder=str(atlases_folder()),
+    )
+
+
 def open_bundle(choice: str | Path | None, atlas: Atlas) -> Bundle:
     """Open a bundle by path or by name and check that it belongs to `atlas`.
 
     For None, the untrained bundle of the atlas, made if it is not there yet. Raises SetupRefused.
     """
-    path = _untrained(atlas) if choice is None else _resolve(choice, bundles_folder())
-    if path is None:
-        raise SetupRefused(Code.BUNDLE_NOT_FOUND, name=str(choice))
-    try:
-        bundle = Bundle.load(path)
-    except OSError as fault:  # a folder that may not be entered
-        raise SetupRefused(Code.BUNDLE_NOT_FOUND, name=str(path)) from fault
+    bundle = load_bundle(_untrained(atlas) if choice is None else choice)
     bundle.require_atlas(atlas)
     return bundle
 
 
+def load_bundle(choice: str | Path, *, needs_signature: bool = True) -> Bundle:
+    """Open a bundle by path or by name, whatever its atlas; who is about to sign it needs no signature.
+
+    Raises SetupRefused.
+    """
+    path = _resolve(choice, bundles_folder())
+    if path is None:
+        raise SetupRefused(Code.BUNDLE_NOT_FOUND, name=str(choice))
+    try:
+        trusted = trust()
+        return Bundle.load(path, trust=trusted if needs_signature else Trust(trusted.keys))
+    except OSError as fault:  # a folder that may not be entered
+        raise SetupRefused(Code.BUNDLE_NOT_FOUND, name=str(path)) from fault
+
+
+def trust() -> Trust:
+    """Read which signatures count here, and from `$DRAS_REQUIRE_SIGNATURE` whether one is needed.
+
+    Anything but an empty value or a no asks for signatures: a slip of the pen must not let go of them.
+    Raises SetupRefused (KEY_INVALID).
+    """
+    required = os.environ.get(REQUIRE_SIGNATURE, "").strip().lower() not in {"", "0", "no", "false", "off"}
+    names = [name for name in names_in(keys_folder()) if name.endswith(_KEY_SUFFIX)]
+    return Trust(tuple(read_public_key(keys_folder() / name) for name in names), required)
+
+
+def read_public_key(path: Path) -> PublicKey:
+    """Read a public key, named as its file is. Raises SetupRefused (KEY_INVALID)."""
+    try:
+        return PublicKey.parse(path.read_bytes(), name=path.name.removesuffix(_KEY_SUFFIX))
+    except OSError as fault:
+        reason = f"the file cannot be read ({fault.strerror})"
+        raise SetupRefused(Code.KEY_INVALID, name=path.name, reason=reason) from fault
+    except SignatureInvalid as fault:
+        raise SetupRefused(Code.KEY_INVALID, name=path.name, reason=str(fault)) from fault
+
+
+def add_trusted_key(key: PublicKey) -> Path:
+    """Keep a public key under its name; one of that name is never replaced. Raises SetupRefused."""
+    place = keys_folder() / f"{key.name}{_KEY_SUFFIX}"
+    with _kept_in(place.parent):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with place.open("xb") as file:
+                file.write(key.to_bytes())
+        except FileExistsError as fault:
+            if read_public_key(place) != key:
+                reason = "another key is trusted under this name; choose another name, or remove that key"
+                raise SetupRefused(Code.KEY_INVALID, name=key.name, reason=reason) from fault
+    return place
+
+
+def remove_trusted_key(name: str) -> None:
+    """Forget a trusted key. Raises SetupRefused (KEY_INVALID) where there is none of this name."""
+    place = keys_folder() / f"{name}{_KEY_SUFFIX}"
+    if place.name not in names_in(keys_folder()):
+        raise SetupRefused(Code.KEY_INVALID, name=name, reason="no key of this name is trusted here")
+    with _kept_in(place.parent):
+        place.unlink()
+
+
 def _untrained(atlas: Atlas) -> Path:
-    path = bundles_folder() / f"untrained-{DEFAULT_SEED}-{atlas.name}-{atlas.sha256[:8]}"
+    # The schema is in the name, so that a library of an earlier version is added to, not fallen over.
+    name = f"untrained-{DEFAULT_SEED}-{atlas.name}-{atlas.sha256[:8]}-{SCHEMA_VERSION}"
+    path = bundles_folder() / name
     with _kept_in(path.parent):
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             create_untrained(path, atlas, seed=DEFAULT_SEED)
     return path
+
+
+def _stated_identity(folder: Path) -> str | None:
+    """Return the identity that an atlas folder claims; None where it is none."""
+    try:
+        return AtlasManifest.model_validate_json((folder / ATLAS_MANIFEST).read_bytes()).identity_sha256
+    except (OSError, ValidationError):
+        return None
 
 
 def _builtin() -> Atlas:

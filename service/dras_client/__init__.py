@@ -15,6 +15,7 @@ from dras_client.errors import (
     StudyRejected,
     TimedOut,
     UnexpectedAnswer,
+    UnknownBundle,
     WaitTimedOut,
 )
 from dras_client.jobs import Job
@@ -35,5 +36,6 @@ __all__ = [
     "StudyRejected",
     "TimedOut",
     "UnexpectedAnswer",
+    "UnknownBundle",
     "WaitTimedOut",
 ]

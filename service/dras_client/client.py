@@ -8,6 +8,7 @@ import httpx2
 from dras_client.connection import Connection
 from dras_client.jobs import Job
 from dras_client.payload import Progress, Source, open_payload
+from dras_service.api.bundles import BundleList, BundleView
 from dras_service.api.health import Health
 from dras_service.api.jobs import JobView
 
@@ -41,13 +42,22 @@ class Client:
         """Close all connections."""
         self._connection.close()
 
-    def submit(self, study: Source, *, series: str | None = None, on_progress: Progress | None = None) -> Job:
+    def submit(
+        self,
+        study: Source,
+        *,
+        series: str | None = None,
+        bundle: str | None = None,
+        on_progress: Progress | None = None,
+    ) -> Job:
         """Upload a study: a folder, an archive, a file, a list of files, or bytes.
 
-        `series` is the Series Instance UID to use, the service chooses by default; `on_progress` hears
-        bytes sent and bytes in all. Names of files are not sent.
+        `series` is the Series Instance UID to use, the service chooses by default; `bundle` names the weights,
+        one of `bundles()`; `on_progress` hears bytes sent and bytes in all. Names of files are not sent. Raises
+        UnknownBundle before anything is uploaded.
         """
-        params = {} if series is None else {"series": series}
+        chosen = {"series": series, "bundle": bundle}
+        params = {name: value for name, value in chosen.items() if value is not None}
         view = self._connection.post(
             "/v1/studies", open_payload(study), JobView, params=params, on_progress=on_progress
         )
@@ -56,6 +66,10 @@ class Client:
     def job(self, job_id: str) -> Job:
         """Return a job that was submitted before. Raises JobNotFound."""
         return Job(self._connection, self._connection.get(f"/v1/jobs/{quote(job_id, safe='')}", JobView))
+
+    def bundles(self) -> tuple[BundleView, ...]:
+        """List the model bundles that a job may choose."""
+        return self._connection.get("/v1/bundles", BundleList).bundles
 
     def health(self) -> Health:
         """Ask whether the service lives."""

@@ -9,6 +9,7 @@ DrasClientError
 ├── WaitTimedOut          the job has not ended in the time given
 ├── DownloadCorrupt       a file arrived with another hash than the service announced
 └── ProblemError          the service says no, with `code`, `status`, `title` and `detail`
+    ├── UnknownBundle     the service offers no model bundle of this name; `detail` lists those it offers
     ├── JobNotFound       no job has this id
     ├── ArtifactNotFound  the job has no file of this name
     ├── ResultNotReady    the job has not ended yet
@@ -70,6 +71,10 @@ class ProblemError(DrasClientError):
         super().__init__(f"{self.study_code or self.code}: {self.detail}")
 
 
+class UnknownBundle(ProblemError):
+    """The service offers no model bundle of this name."""
+
+
 class JobNotFound(ProblemError):
     """No job has this id."""
 
@@ -92,6 +97,7 @@ class JobFailed(ProblemError):
 
 _OF_CODE: Mapping[str, type[ProblemError]] = MappingProxyType(
     {
+        ProblemCode.UNKNOWN_BUNDLE: UnknownBundle,
         ProblemCode.JOB_NOT_FOUND: JobNotFound,
         ProblemCode.ARTIFACT_NOT_FOUND: ArtifactNotFound,
         ProblemCode.RESULT_NOT_READY: ResultNotReady,

@@ -8,9 +8,18 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from dras_service.api.bundles import BundleName
 from dras_service.errors import CannotServe
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -68,9 +77,24 @@ class WorkerSettings(_Topic):
     shutdown_grace_s: Seconds = 10.0
     atlas: str | None = Field(None, description="name or path; the built-in one by default")
     bundle: str | None = Field(None, description="name or path; the atlas' default one by default")
+    offered: tuple[str, ...] = Field((), description="further bundles that a job may choose: names or paths")
+    encoders_mb: int = Field(2048, ge=1, description="room for opened encoders; one is kept in any case")
     segmenter: str | None = Field(None, description="a lung segmenter as module:function; ours by default")
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int | None = Field(None, ge=1)
+
+    @field_validator("offered")
+    @classmethod
+    def _names_choose(cls, offered: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        """A bundle is chosen by its folder's name, so that each needs a name of its own that can be sent."""
+        default = info.data.get("bundle")
+        choices = dict.fromkeys(offered if default is None else (default, *offered))
+        names = [Path(choice).name for choice in choices]
+        for name in (Path(choice).name for choice in offered):
+            TypeAdapter(BundleName).validate_python(name)
+        if len(set(names)) < len(names):
+            raise ValueError("two bundles have the same name")
+        return offered
 
 
 class Settings(BaseSettings):

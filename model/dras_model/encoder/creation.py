@@ -1,4 +1,6 @@
-"""Makes a model bundle from weights and an atlas: the served graph, and golden vectors that prove it.
+"""Makes a model bundle from weights and an atlas: the served graphs, and golden vectors that prove them.
+
+One graph runs anywhere; the one that was fastest on an execution provider takes its place there.
 
 The golden embeddings come from `reference`, never from the graph they are to judge.
 """
@@ -10,10 +12,13 @@ from numpy.typing import NDArray
 
 from dras_model.encoder import graph, reference
 from dras_model.encoder.architecture import PATCH_SIZE, EncoderConfig
-from dras_model.encoder.bundle import ENCODER, GOLDEN, Bundle, Golden, digests, write_bundle
+from dras_model.encoder.bundle import GOLDEN, WEIGHTS, Bundle, Golden, digests, write_bundle
 from dras_model.encoder.calibration import calibrate, textures
 from dras_model.encoder.manifest import (
+    DEFAULT_GRAPH,
     AtlasIdentity,
+    Device,
+    FormName,
     GraphForm,
     Imported,
     Manifest,
@@ -31,6 +36,8 @@ N_GOLDEN_TEXTURES = 6
 N_CALIBRATION_PATCHES = 32
 MAX_DIFFERENCE = 1e-4  # ten times what float32 loses against float64 on embeddings of order one to ten
 LICENCE = "MIT"
+_ANYWHERE: FormName = "grouped"
+_FASTEST: dict[Device, FormName] = {"cpu": "blocked", "cuda": "unfolded"}  # decisions 0009 and 0010
 
 
 def create_untrained(
@@ -64,16 +71,22 @@ def create_bundle(
     training: Untrained | Imported | Trained,
     licence: str,
     batch: int = graph.BATCH,
+    cuda_batch: int = graph.CUDA_BATCH,
 ) -> Bundle:
     """Write a bundle of `weights` for `atlas` at `destination` and return it, verified.
 
-    The same arguments give the same bytes. Raises `SetupRefused` (OUTPUT_NOT_WRITABLE).
+    The batches are those of the graphs for a CPU and for a GPU. The same arguments give the same bytes. Raises
+    `SetupRefused` (OUTPUT_NOT_WRITABLE).
     """
     golden = _golden(weights, atlas)
-    files = {
-        ENCODER: graph.build(weights, batch=batch).SerializeToString(deterministic=True),
-        GOLDEN: golden.to_bytes(),
+    anywhere = _form(_ANYWHERE, DEFAULT_GRAPH, batch=batch)
+    batches: dict[Device, int] = {"cpu": batch, "cuda": cuda_batch}
+    fastest = {
+        device: _form(name, f"encoder.{device}.onnx", batch=batches[device])
+        for device, name in _FASTEST.items()
     }
+    graphs = {form.file: _graph(weights, form) for form in (anywhere, *fastest.values())}
+    files = {**graphs, GOLDEN: golden.to_bytes(), WEIGHTS: weights.to_bytes()}
     largest = float(np.abs(golden.embeddings).max())
     manifest = Manifest(
         name=name,
@@ -82,7 +95,8 @@ def create_bundle(
         atlas=AtlasIdentity(
             name=atlas.name, version=atlas.version, sha256=atlas.sha256, n_patches=len(atlas.corners)
         ),
-        graph=GraphForm(opset=graph.OPSET, ir_version=graph.IR_VERSION, batch=batch),
+        graph=anywhere,
+        provider_graphs=fastest,
         tolerance=Tolerance(max_difference=MAX_DIFFERENCE * max(1.0, largest / 10.0)),
         training=training,
         licence=licence,
@@ -90,6 +104,23 @@ def create_bundle(
     )
     write_bundle(destination, manifest, files=files)
     return Bundle.load(destination)
+
+
+def _form(name: FormName, file: str, *, batch: int) -> GraphForm:
+    return GraphForm(
+        file=file,
+        opset=graph.OPSET,
+        ir_version=graph.IR_VERSION,
+        batch=batch,
+        form=name,
+        channel_block=graph.PLANS[name].channel_block,
+    )
+
+
+def _graph(weights: EncoderWeights, form: GraphForm) -> bytes:
+    model = graph.build(weights, form=form.form, batch=form.batch)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
 
 
 def _golden(weights: EncoderWeights, atlas: Atlas) -> Golden:

@@ -1,18 +1,24 @@
 """What a model bundle says of itself: `manifest.json`, in pydantic.
 
 The preprocessing in it is a contract: weights are valid only for patches that were made this way, so a
-bundle that asks for another way than this version's is refused, not adapted to.
+bundle that asks for another way than this version's is refused, not adapted to. Pure pydantic: neither
+files nor arrays are touched here.
 """
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from dras_model.encoder.architecture import INTENSITY_SCALE_HU, PATCH_SIZE, WINDOW_HU, EncoderConfig
 from dras_model.results.study import NOTICE, Record
 
-SCHEMA_VERSION: Literal["1.0"] = "1.0"
+SCHEMA_VERSION: Literal["1.1"] = "1.1"
 UNTRAINED = "untrained"
+DEFAULT_GRAPH = "encoder.onnx"
+
+Device: TypeAlias = Literal["cpu", "cuda"]  # where a graph runs; each is one ONNX Runtime execution provider
+DEVICES: tuple[Device, ...] = ("cpu", "cuda")
+FormName: TypeAlias = Literal["grouped", "unfolded", "blocked"]
 
 Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 FileName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
@@ -44,18 +50,53 @@ class AtlasIdentity(Record):
 
 
 class GraphForm(Record):
-    """What a runtime has to know of `encoder.onnx`."""
+    """What a runtime has to know of one graph of the bundle."""
 
+    file: FileName = DEFAULT_GRAPH
     opset: int
     ir_version: int
     batch: int = Field(ge=1, description="patches that go in at once")
+    form: FormName = Field("grouped", description="how its layers are written: a module of `forms`")
+    channel_block: int | None = Field(
+        None, ge=1, description="channels a CPU's kernels must keep side by side to run it; null: any will do"
+    )
+
+
+class Limit(Record):
+    """How far one execution provider may be from the golden embeddings, and how it computes."""
+
+    max_difference: float = Field(gt=0, description="largest |Δ| of one number of an embedding")
+    min_cosine: float = Field(0.999999, ge=-1, le=1, description="between an embedding and its golden one")
+    tf32: bool = Field(False, description="whether products may be rounded to the 10 bits of TF32 (CUDA)")
+    measured: float | None = Field(
+        None, ge=0, description="the |Δ| seen when the tolerance was published; null: not measured"
+    )
+
+
+def _same_everywhere(stated: dict[str, Any]) -> dict[Device, Limit]:
+    return {
+        device: Limit(
+            max_difference=stated.get("max_difference", 1.0), min_cosine=stated.get("min_cosine", 0.0)
+        )
+        for device in DEVICES
+    }
 
 
 class Tolerance(Record):
-    """How far the graph may be from the golden embeddings, which were computed in float64."""
+    """How far a graph may be from the golden embeddings, which were computed in float64.
+
+    `max_difference` and `min_cosine` are the bundle's own promise; `providers` says what holds on each
+    execution provider, which is the same unless the maker states and measures otherwise.
+    """
 
     max_difference: float = Field(gt=0, description="largest |Δ| of one number of an embedding")
-    min_cosine: float = Field(0.999999, gt=0, le=1, description="between an embedding and its golden one")
+    min_cosine: float = Field(0.999999, ge=-1, le=1, description="between an embedding and its golden one")
+    providers: dict[Device, Limit] = Field(default_factory=_same_everywhere)
+
+    def on(self, device: Device) -> Limit:
+        """Return the limit on `device`; the bundle's own where the manifest names none."""
+        own = Limit(max_difference=self.max_difference, min_cosine=self.min_cosine)
+        return self.providers.get(device, own)
 
 
 class Untrained(Record):
@@ -75,12 +116,13 @@ class Imported(Record):
 
     kind: Literal["imported"] = "imported"
     checkpoint_sha256: Sha256
-    epoch: int
+    epoch: int | None = Field(None, ge=0, description="null: the checkpoint does not say")
 
     @property
     def summary(self) -> str:
         """The provenance in a few words."""
-        return f"imported from a DrasCLR checkpoint, epoch {self.epoch}"
+        epoch = "unknown" if self.epoch is None else self.epoch
+        return f"imported from a DrasCLR checkpoint, epoch {epoch}"
 
 
 class Trained(Record):
@@ -101,16 +143,34 @@ Training: TypeAlias = Annotated[Untrained | Imported | Trained, Field(discrimina
 
 
 class Manifest(Record):
-    """The whole of `manifest.json`. `files` gives the SHA-256 of every other file of the bundle."""
+    """The whole of `manifest.json`.
 
-    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    `files` gives the SHA-256 of every other file of the bundle but the two that guard the manifest itself:
+    SHA256SUMS and the signature.
+    """
+
+    schema_version: Literal["1.1"] = SCHEMA_VERSION
     name: str = Field(min_length=1, max_length=100)
     encoder: EncoderConfig
     preprocessing: Preprocessing
     atlas: AtlasIdentity
     graph: GraphForm
+    provider_graphs: dict[Device, GraphForm] = Field(
+        default_factory=dict, description="forms that take the place of `graph` on one execution provider"
+    )
     tolerance: Tolerance
     training: Training
     licence: str
     intended_use: str = NOTICE
     files: dict[FileName, Sha256]
+
+    @model_validator(mode="after")
+    def _graphs_are_files(self) -> Self:
+        for form in (self.graph, *self.provider_graphs.values()):
+            if form.file not in self.files:
+                raise ValueError(f"`files` lists no {form.file}, the graph to run")
+        return self
+
+    def graph_on(self, device: Device) -> GraphForm:
+        """Return the graph that serves `device`."""
+        return self.provider_graphs.get(device, self.graph)

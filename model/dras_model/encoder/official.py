@@ -1,60 +1,77 @@
-"""Imports a checkpoint of the DrasCLR authors: `module.encoder_q.*` of `checkpoint_NNNN.pth.tar`.
+"""Imports a checkpoint of the DrasCLR authors: the query encoder of `checkpoint_NNNN.pth.tar`.
 
-Needs neither PyTorch nor trust in the file. The key encoder, the queue and the optimiser stay unread.
+Needs neither PyTorch nor trust in the file. Key encoder, queue and optimiser are checked for what they are and
+stay unread; whatever does not belong in such a checkpoint is named.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
 
-from dras_model.encoder.architecture import EncoderConfig
-from dras_model.encoder.torch_archive import ArchiveInvalid, TensorEntry, TorchArchive
-from dras_model.encoder.weights import EncoderWeights, WeightsInvalid, check_shapes
+from dras_model.encoder.architecture import EncoderConfig, Shape
+from dras_model.encoder.torch_archive import open_archive
+from dras_model.encoder.torch_pickle import ArchiveInvalid, TensorEntry
+from dras_model.encoder.weights import EncoderWeights, WeightsInvalid, mismatches
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
 
-QUERY_ENCODER = "module.encoder_q."
+WRAPPER = "module."  # of a model that was trained on several devices; one that was not has none
+QUERY, KEY = "encoder_q.", "encoder_k."
+QUEUE, POINTER = "queue", "queue_ptr"
 _UNCOUNTED = ".num_batches_tracked"
+_SAVED = ("epoch", "arch", "state_dict", "optimizer")
+_MOST_NAMED = 3  # mismatches in one sentence; the rest is counted
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedCheckpoint:
-    """The weights of the query encoder and where they came from."""
+    """The weights of the query encoder, where they came from, and what else was there and stayed unread."""
 
     weights: EncoderWeights
-    epoch: int
+    epoch: int | None
     sha256: str
+    unread: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A `state_dict` by its parts, names without wrapper and part; `rest` is what belongs to none."""
+
+    query: Mapping[str, TensorEntry]
+    key: Mapping[str, TensorEntry]
+    loose: Mapping[str, TensorEntry]
+    wrapper: str
 
 
 def import_checkpoint(checkpoint: Path, configs: Path, *, n_patches: int) -> ImportedCheckpoint:
     """Read `checkpoint` with the `configs.json` beside it, for an atlas of `n_patches` corners.
 
-    Raises `SetupRefused` (CHECKPOINT_INVALID) at the first thing that does not fit; nothing that the
-    file pickles is run.
+    Raises `SetupRefused` (CHECKPOINT_INVALID) where anything does not fit; nothing that the file pickles
+    is run.
     """
     config = _read_config(configs, n_patches=n_patches)
     try:
         with checkpoint.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-        with TorchArchive(checkpoint) as archive:
-            saved = archive.root()
-            entries = _query_encoder(saved)
-            _check_experts(config, entries)
-            check_shapes(config, {name: entry.shape for name, entry in entries.items()})
-            arrays = {name: archive.array(entry).astype(np.float32) for name, entry in entries.items()}
+        with open_archive(checkpoint) as archive:
+            saved = _checkpoint(archive.root())
+            state = _state(saved)
+            _check_sizes(config, state.query, named=configs.name)
+            _check_all(_wrong(config, state, n_patches=n_patches))
+            arrays = {name: archive.array(entry).astype(np.float32) for name, entry in state.query.items()}
         weights = EncoderWeights(config, arrays)
     except OSError as fault:
         raise _refused(checkpoint, f"the file cannot be read ({fault.strerror})") from fault
     except (ArchiveInvalid, WeightsInvalid) as fault:
         raise _refused(checkpoint, str(fault)) from fault
-    epoch = saved.get("epoch") if isinstance(saved, dict) else None
-    return ImportedCheckpoint(weights, epoch if isinstance(epoch, int) else 0, sha256)
+    return ImportedCheckpoint(weights, saved.get("epoch"), sha256, tuple(_unread(saved, state)))
 
 
 def _read_config(configs: Path, *, n_patches: int) -> EncoderConfig:
@@ -77,28 +94,99 @@ def _read_config(configs: Path, *, n_patches: int) -> EncoderConfig:
     return config
 
 
-def _query_encoder(saved: object) -> dict[str, TensorEntry]:
-    """Entries under `module.encoder_q.`, without that prefix and without the batch counters."""
-    state = saved.get("state_dict") if isinstance(saved, dict) else None
-    if not isinstance(state, Mapping):
+def _checkpoint(saved: object) -> Mapping[str, Any]:
+    """Check what lies around the `state_dict`; ArchiveInvalid."""
+    if not isinstance(saved, Mapping) or not isinstance(saved.get("state_dict"), Mapping):
         raise ArchiveInvalid("it holds no state_dict")
-    entries: dict[str, TensorEntry] = {}
-    for key, value in state.items():
-        if not isinstance(key, str) or not key.startswith(QUERY_ENCODER) or key.endswith(_UNCOUNTED):
+    epoch, optimiser = saved.get("epoch"), saved.get("optimizer")
+    if epoch is not None and (type(epoch) is not int or epoch < 0):
+        raise ArchiveInvalid("its epoch is no number of epochs")
+    if optimiser is not None and not (
+        isinstance(optimiser, Mapping) and {"state", "param_groups"} <= set(optimiser)
+    ):
+        raise ArchiveInvalid("its optimizer is no state of an optimiser (state, param_groups)")
+    return saved
+
+
+def _state(saved: Mapping[str, Any]) -> _State:
+    """Sort the entries of the `state_dict`; ArchiveInvalid where one is no tensor, or no encoder is there."""
+    state = saved["state_dict"]
+    names = [name for name in state if isinstance(name, str)]
+    wrapper = WRAPPER if any(name.startswith(WRAPPER + QUERY) for name in names) else ""
+    if not any(name.startswith(wrapper + QUERY) for name in names):
+        raise ArchiveInvalid(f"its state_dict has neither {WRAPPER}{QUERY}* nor {QUERY}*, the encoder to use")
+    parts: dict[str, dict[str, TensorEntry]] = {QUERY: {}, KEY: {}, "": {}}
+    for name, value in state.items():
+        shown = ascii(name).strip("'\"")
+        if not isinstance(name, str) or not isinstance(value, TensorEntry):
+            kind = " of floating-point numbers" if QUERY in shown else ""
+            raise ArchiveInvalid(f"{shown:.80} is no tensor{kind}")
+        bare = name.removeprefix(wrapper)
+        part = next((part for part in (QUERY, KEY) if bare.startswith(part)), "")
+        if part and name.startswith(wrapper):
+            if name.endswith(_UNCOUNTED):
+                continue
+            if not value.is_floating:
+                raise ArchiveInvalid(f"{shown:.80} is no tensor of floating-point numbers")
+            parts[part][bare.removeprefix(part)] = value
+        else:
+            parts[""][name] = value
+    return _State(parts[QUERY], parts[KEY], parts[""], wrapper)
+
+
+def _check_sizes(config: EncoderConfig, query: Mapping[str, TensorEntry], *, named: str) -> None:
+    """Say a wrong size in the words of the configuration, before it shows as the shape of many layers."""
+    for parameter, n_axes, axis, setting, what in (
+        ("conv1.weight", 6, 0, "num_experts", "experts"),
+        ("bn4.weight", 1, 0, "rep_dim", "numbers in an embedding (rep_dim)"),
+        ("fc.2.weight", 2, 0, "moco_dim", "numbers in a projection (moco_dim)"),
+    ):
+        entry = query.get(parameter)
+        if entry is None or len(entry.shape) != n_axes:
             continue
-        if not isinstance(value, TensorEntry) or not value.is_floating:
-            raise ArchiveInvalid(f"{key} is no tensor of floating-point numbers")
-        entries[key.removeprefix(QUERY_ENCODER)] = value
-    if not entries:
-        raise ArchiveInvalid(f"its state_dict has no {QUERY_ENCODER}*, the encoder to use")
-    return entries
+        found, stated = entry.shape[axis], getattr(config, setting)
+        if found != stated:
+            raise ArchiveInvalid(f"it has {found} {what}, {named} names {stated}")
 
 
-def _check_experts(config: EncoderConfig, entries: Mapping[str, TensorEntry]) -> None:
-    """Say a wrong number of experts in those words, before it shows as a wrong shape of every layer."""
-    first = entries.get("conv1.weight")
-    if first is not None and len(first.shape) == 6 and first.shape[0] != config.num_experts:
-        raise ArchiveInvalid(f"it has {first.shape[0]} experts, configs.json names {config.num_experts}")
+def _wrong(config: EncoderConfig, state: _State, *, n_patches: int) -> Iterator[str]:
+    """Yield a clause for each entry of the state_dict that is not what a DrasCLR checkpoint holds there."""
+    yield from mismatches(config, {name: entry.shape for name, entry in state.query.items()})
+    if state.key:
+        for clause in mismatches(config, {name: entry.shape for name, entry in state.key.items()}):
+            yield f"of the key encoder, {clause}"
+    for name, entry in state.loose.items():
+        bare = name.removeprefix(state.wrapper) if name.startswith(state.wrapper) else name
+        if bare == QUEUE:
+            length = entry.shape[1] if len(entry.shape) == 3 else 0
+            needed: Shape = (config.moco_dim, length, n_patches)
+            if entry.shape != needed or length == 0:
+                wanted = f"({config.moco_dim}, keys, {n_patches})"
+                yield f"{name} has shape {entry.shape}, {wanted} is needed"
+        elif bare == POINTER:
+            if entry.shape != (n_patches,):
+                yield f"{name} has shape {entry.shape}, ({n_patches},) is needed"
+        else:
+            yield f"{ascii(name)[1:-1]:.80} belongs to no part of a DrasCLR checkpoint"
+
+
+def _check_all(clauses: Iterator[str]) -> None:
+    named = list(islice(clauses, _MOST_NAMED))
+    n_more = sum(1 for _ in clauses)
+    if named:
+        more = f"; and {n_more} more do not fit" if n_more else ""
+        raise ArchiveInvalid("; ".join(named) + more)
+
+
+def _unread(saved: Mapping[str, Any], state: _State) -> Iterator[str]:
+    """Name what was there besides the query encoder."""
+    if state.key:
+        yield f"key encoder ({len(state.key)} tensors)"
+    for name, entry in state.loose.items():
+        yield f"{name} ({' × '.join(str(n) for n in entry.shape)})"
+    for name in saved:
+        if name not in ("epoch", "state_dict"):
+            yield ascii(name).strip("'\"") + ("" if name in _SAVED else " (unknown)")
 
 
 def _refused(path: Path, reason: str) -> SetupRefused:

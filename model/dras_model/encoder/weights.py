@@ -3,12 +3,15 @@
 How they are computed with is the business of `reference`, `network` and `graph`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
 
 from dras_model.encoder.architecture import EncoderConfig, Shape, layers, parameter_shapes
 
@@ -39,18 +42,36 @@ class EncoderWeights:
         """Return weights in which the named parameters are new."""
         return EncoderWeights(self.config, {**self.parameters, **parameters})
 
+    def to_bytes(self) -> bytes:
+        """Return the parameters as a safetensors file; the same weights give the same bytes."""
+        return save_tensors(dict(self.parameters))
+
+    @classmethod
+    def from_bytes(cls, config: EncoderConfig, content: bytes) -> "EncoderWeights":
+        """Read what `to_bytes` wrote. Raises WeightsInvalid."""
+        try:
+            return cls(config, load_tensors(content))
+        except (SafetensorError, KeyError) as fault:  # KeyError: a type that NumPy does not have
+            raise WeightsInvalid("it is no safetensors file of NumPy's types") from fault
+
 
 def check_shapes(config: EncoderConfig, found: Mapping[str, Shape]) -> None:
     """Raise `WeightsInvalid` at the first name or shape that is not that of `config`."""
+    for mismatch in mismatches(config, found):
+        raise WeightsInvalid(mismatch)
+
+
+def mismatches(config: EncoderConfig, found: Mapping[str, Shape]) -> Iterator[str]:
+    """Yield a clause for each name or shape that is not that of `config`."""
     expected = parameter_shapes(config)
     for name, shape in expected.items():
         if name not in found:
-            raise WeightsInvalid(f"{name} is missing")
-        if found[name] != shape:
-            raise WeightsInvalid(f"{name} has shape {found[name]}, {shape} is needed")
+            yield f"{name} is missing"
+        elif found[name] != shape:
+            yield f"{name} has shape {found[name]}, {shape} is needed"
     for name in found:
         if name not in expected:
-            raise WeightsInvalid(f"{name} belongs to no layer of the encoder")
+            yield f"{ascii(name)[1:-1]:.80} belongs to no layer of the encoder"
 
 
 def initialise(config: EncoderConfig, *, seed: int) -> EncoderWeights:

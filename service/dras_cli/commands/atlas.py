@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from dras_cli.options import AnyPath, json_option
+from dras_cli.tables import standard_output
 from dras_model.imaging.atlas import Atlas
 from dras_model.imaging.atlas_bundle import import_published, save_atlas
 from dras_model.library import BUILTIN, atlases_folder, open_atlas
@@ -60,7 +60,7 @@ def _show(shown: Atlas, *, as_json: bool) -> None:
     table = Table(show_header=False)
     for fact, value in facts.items():
         table.add_row(fact.replace("_", " "), str(value))
-    Console().print(table)
+    standard_output().print(table)
 
 
 def _facts(shown: Atlas) -> dict[str, Any]:

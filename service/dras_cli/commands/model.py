@@ -1,30 +1,44 @@
-"""`dras model`: model bundles, made, imported, verified, shown, and used alone."""
+"""`dras model`: model bundles, made, imported, shown; verified, signed and used alone by its other commands."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
-from rich.console import Console
+from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from dras_cli.commands.encode import encode
-from dras_cli.options import AnyPath, EncoderChoice, atlas_option, encoder_options, json_option
+from dras_cli.commands.signing import keygen, sign, trust_
+from dras_cli.commands.verify import on_cuda, verify
+from dras_cli.options import AnyPath, atlas_option, json_option
 from dras_cli.progress import busy
+from dras_cli.tables import standard_output
 from dras_model.encoder.bundle import Bundle
 from dras_model.encoder.creation import create_imported, create_untrained
+from dras_model.encoder.manifest import DEVICES, Device, Manifest
 from dras_model.encoder.official import import_checkpoint
-from dras_model.encoder.runtime import Encoder
-from dras_model.library import bundles_folder, open_atlas, open_bundle
+from dras_model.library import (
+    bundles_folder,
+    find_atlas,
+    load_bundle,
+    names_in,
+    open_atlas,
+    open_bundle,
+)
+from dras_model.results.errors import SetupRefused
 
 _PLACE = "New folder of the bundle; in the library under its name by default."
 
 
 @click.group()
 def model() -> None:
-    """Make, import, verify and show model bundles."""
+    """Make, import, verify, sign, show and use model bundles."""
 
 
-model.add_command(encode)
+for command in (encode, verify, keygen, sign, trust_):
+    model.add_command(command)
 
 
 @model.command("init")
@@ -63,57 +77,111 @@ def import_official(
         imported = import_checkpoint(checkpoint, configs, n_patches=len(opened.corners))
         place = out or bundles_folder() / name
         bundle = create_imported(place, imported, opened, name=name, licence=licence)
-    _show(bundle, as_json=as_json)
-
-
-@model.command("verify")
-@click.argument("name", metavar="[BUNDLE]", required=False)
-@encoder_options
-@json_option
-def verify(*, name: str | None, encoder: EncoderChoice, as_json: bool) -> None:
-    """Check every hash of BUNDLE, a name or a path, and run its golden vectors."""
-    with busy("running the golden vectors"):
-        bundle = open_bundle(name or encoder.bundle, open_atlas(encoder.atlas))
-        Encoder.open(bundle, device=encoder.device or "cpu", threads=encoder.threads)
-    _show(bundle, as_json=as_json)
+    _show(bundle, as_json=as_json, not_imported=imported.unread)
 
 
 @model.command("show")
 @click.argument("name", metavar="[BUNDLE]", required=False)
-@encoder_options
 @json_option
-def show(*, name: str | None, encoder: EncoderChoice, as_json: bool) -> None:
-    """Show the manifest of BUNDLE, a name or a path."""
-    _show(open_bundle(name or encoder.bundle, open_atlas(encoder.atlas)), as_json=as_json)
+def show(*, name: str | None, as_json: bool) -> None:
+    """Show what BUNDLE, a name or a path, says of itself, after checking every hash of it."""
+    bundle = open_bundle(None, open_atlas()) if name is None else load_bundle(name)
+    _show(bundle, as_json=as_json)
 
 
 @model.command("list")
 @json_option
 def list_(*, as_json: bool) -> None:
-    """List the bundles of the library."""
-    folder = bundles_folder()
-    found = [entry.name for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
-    names = sorted(name for name in found if not name.startswith("."))
+    """List the bundles of the library, each with its hashes and its signature checked."""
+    found = [_outline(name) for name in names_in(bundles_folder())]
     if as_json:
-        click.echo(json.dumps({"folder": str(folder), "bundles": names}))
+        click.echo(json.dumps({"folder": str(bundles_folder()), "bundles": found}))
+    elif not found:
+        click.echo(f"There is none in {bundles_folder()} yet.")
     else:
-        click.echo("\n".join(names) or f"There is none in {folder} yet.")
+        table = Table(header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for heading in ("bundle", "weights", "atlas", "signature", "tolerance", "intended use"):
+            table.add_column(heading, overflow="fold")
+        for bundle in found:
+            if bundle["reason"] is not None:
+                table.add_row(escape(bundle["bundle"]), f"[red]{escape(bundle['reason'])}[/red]")
+                continue
+            facts = (bundle[fact] for fact in ("bundle", "training", "atlas", "signature"))
+            tolerance = f"{bundle['tolerance']:.1e}"
+            table.add_row(*(escape(fact) for fact in facts), tolerance, escape(bundle["intended_use"]))
+        standard_output().print(table)
 
 
-def _show(bundle: Bundle, *, as_json: bool) -> None:
+def _outline(name: str) -> dict[str, Any]:
+    """Say in a line what a bundle of the library is, or why it is none."""
+    try:
+        bundle = load_bundle(bundles_folder() / name)
+    except SetupRefused as refusal:
+        return {"bundle": name, "code": refusal.code, "reason": str(refusal)}
     manifest = bundle.manifest
+    return {
+        "bundle": name,
+        "name": manifest.name,
+        "training": manifest.training.summary,
+        "atlas": manifest.atlas.name,
+        "signature": bundle.signature.summary,
+        "tolerance": manifest.tolerance.max_difference,
+        "intended_use": manifest.intended_use,
+        "graphs": {device: manifest.graph_on(device).file for device in DEVICES},
+        "sha256": bundle.sha256,
+        "reason": None,
+    }
+
+
+def _show(bundle: Bundle, *, as_json: bool, not_imported: tuple[str, ...] = ()) -> None:
+    manifest = bundle.manifest
+    in_library = _library_atlas(bundle)
     if as_json:
-        click.echo(json.dumps({"path": str(bundle.path), "manifest": manifest.model_dump(mode="json")}))
+        facts = {
+            "path": str(bundle.path),
+            "sha256": bundle.sha256,
+            "signature": bundle.signature.model_dump(),
+            "atlas_in_library": in_library,
+            "manifest": manifest.model_dump(mode="json"),
+            **({"not_imported": not_imported} if not_imported else {}),
+        }
+        click.echo(json.dumps(facts))
         return
+    atlas = manifest.atlas
+    sizes = manifest.encoder
     table = Table(show_header=False)
     for fact, value in {
         "name": manifest.name,
-        "training": manifest.training.summary,
-        "atlas": f"{manifest.atlas.name} ({manifest.atlas.n_patches} patches)",
-        "embedding": f"{manifest.encoder.rep_dim} numbers a patch",
+        "weights": manifest.training.summary,
+        **({"not imported": ", ".join(not_imported)} if not_imported else {}),
+        "signature": bundle.signature.summary,
+        "sha256": bundle.sha256,
+        "atlas": f"{atlas.name}, {atlas.n_patches} patches, {atlas.sha256[:12]}"
+        + (f" (in the library as {in_library})" if in_library else " (not in the library)"),
+        "patches": f"{manifest.preprocessing.orientation}, {manifest.preprocessing.interpolation} at"
+        f" {manifest.preprocessing.spacing_mm:g} mm, {manifest.preprocessing.intensity}",
+        "encoder": f"{sizes.num_experts} experts, {sizes.rep_dim} numbers a patch",
+        **{f"graph on {device}": _graph(manifest, device) for device in DEVICES},
+        "CUDA": on_cuda(manifest),
         "licence": manifest.licence,
         "intended use": manifest.intended_use,
+        "files": ", ".join(manifest.files),
         "path": str(bundle.path),
     }.items():
-        table.add_row(fact, value)
-    Console().print(table)
+        table.add_row(fact, escape(value))
+    standard_output().print(table)
+
+
+def _graph(manifest: Manifest, device: Device) -> str:
+    form, limit = manifest.graph_on(device), manifest.tolerance.on(device)
+    return (
+        f"{form.file}, opset {form.opset}, {form.batch} patches at once; max|Δ| {limit.max_difference:.1e},"
+        f" cosine {limit.min_cosine}"
+    )
+
+
+def _library_atlas(bundle: Bundle) -> str | None:
+    try:
+        return find_atlas(bundle).name
+    except SetupRefused:
+        return None

@@ -98,6 +98,7 @@ class JobView(BaseModel):
                 {
                     "id": "5b0e7f3a-4a55-4a53-9d0f-6c5d0a3f8f11",
                     "state": "preparing",
+                    "bundle": "drasclr",
                     "stage": "registration",
                     "progress": 0.52,
                     "attempts": 1,
@@ -117,6 +118,7 @@ class JobView(BaseModel):
 
     id: str
     state: JobState
+    bundle: str | None = Field(None, description="the model bundle that was asked for, null for the default")
     stage: Stage | None = Field(None, description="the stage that runs, null before the first")
     progress: float = Field(0.0, ge=0.0, le=1.0, description="fraction of the whole job")
     attempts: int = Field(0, description="how often a worker has taken the job up")

@@ -27,6 +27,7 @@ class ProblemCode(StrEnum):
     TOO_MANY_FILES = "TOO_MANY_FILES"
     UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
     INVALID_PARAMETER = "INVALID_PARAMETER"
+    UNKNOWN_BUNDLE = "UNKNOWN_BUNDLE"
     NOT_FOUND = "NOT_FOUND"
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
     JOB_NOT_FOUND = "JOB_NOT_FOUND"
@@ -80,6 +81,9 @@ PROBLEMS: Mapping[ProblemCode, ProblemEntry] = MappingProxyType(
         ),
         ProblemCode.INVALID_PARAMETER: ProblemEntry(
             422, "A parameter is invalid", "See `errors` for which parameter breaks which rule."
+        ),
+        ProblemCode.UNKNOWN_BUNDLE: ProblemEntry(
+            422, "No such model bundle is offered", "Offered are {offered}; /v1/bundles says what they are."
         ),
         ProblemCode.NOT_FOUND: ProblemEntry(
             404, "There is no such address", "/openapi.json lists those there are."

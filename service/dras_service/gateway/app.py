@@ -11,6 +11,7 @@ from dras_service.api.problems import ProblemCode
 from dras_service.gateway.lookup import Lookup
 from dras_service.gateway.openapi import add_openapi
 from dras_service.gateway.problems import add_problem_handlers, responses
+from dras_service.gateway.routes.bundles import bundles_router
 from dras_service.gateway.routes.health import health_router
 from dras_service.gateway.routes.jobs import jobs_router
 from dras_service.gateway.routes.results import results_router
@@ -56,6 +57,7 @@ def create_app(*, store: JobStore, blobs: BlobStore, hints: Hints, settings: Set
     v1.include_router(studies_router(intake))
     v1.include_router(jobs_router(lookup))
     v1.include_router(results_router(lookup, blobs))
+    v1.include_router(bundles_router(store))
     app.include_router(v1)
     app.include_router(health_router(store=store, blobs=blobs, hints=hints))
     return app

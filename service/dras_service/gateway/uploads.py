@@ -45,9 +45,11 @@ class Intake:
         self._limits = limits
         self._keeping = threading.Lock()
 
-    async def take(self, request: Request, *, series_uid: str | None) -> Job:
+    async def take(self, request: Request, *, series_uid: str | None, bundle: str | None) -> Job:
         """Receive the body of `request` and queue a job for it. Raises ProblemRaised, StoreError."""
         self._check_headers(request)
+        if bundle is not None:
+            await run_in_threadpool(self._check_bundle, bundle)
         with self._blobs.receive() as incoming:
             body = open_body(request.headers.get("content-type"), incoming, max_files=self._limits.max_files)
             async for block in self._blocks(request):
@@ -55,7 +57,7 @@ class Intake:
             await run_in_threadpool(body.end)
             if incoming.n_files == 0:
                 raise ProblemRaised(ProblemCode.EMPTY_UPLOAD)
-            job = await run_in_threadpool(self._keep, incoming, series_uid)
+            job = await run_in_threadpool(self._keep, incoming, series_uid, bundle)
         await run_in_threadpool(self._publish, job.id)
         return job
 
@@ -68,6 +70,16 @@ class Intake:
             raise ProblemRaised(ProblemCode.EMPTY_UPLOAD)
         if announced.isdecimal() and int(announced) > self._limits.max_upload_bytes:
             raise self._too_large()
+
+    def _check_bundle(self, name: str) -> None:
+        """Refuse what no worker has proven, before a byte of the body is read."""
+        offered = [view.name for view in self._store.offered()]
+        if not offered:  # no worker of this service has ever started
+            raise ProblemRaised(
+                ProblemCode.NOT_READY, retry_after_s=self._limits.retry_after_s, missing="worker"
+            )
+        if name not in offered:
+            raise ProblemRaised(ProblemCode.UNKNOWN_BUNDLE, offered=", ".join(offered))
 
     async def _blocks(self, request: Request) -> AsyncIterator[bytes]:
         """Yield the body in blocks of about a megabyte, counted and timed."""
@@ -96,13 +108,13 @@ class Intake:
         if pending:
             yield bytes(pending)
 
-    def _keep(self, incoming: Incoming, series_uid: str | None) -> Job:
+    def _keep(self, incoming: Incoming, series_uid: str | None, bundle: str | None) -> Job:
         """Keep the study and write its job; a study without a job is not kept."""
         # One at a time: the same study, uploaded twice at once, must not lose its blob to the other's fault.
         with self._keeping:
             stored = self._blobs.keep_study(incoming)
             try:
-                return self._store.submit(stored, series_uid=series_uid)
+                return self._store.submit(stored, series_uid=series_uid, bundle=bundle)
             except StoreError:
                 with suppress(StoreError):
                     if not self._store.knows_study(stored.key):

@@ -18,6 +18,7 @@ def job_view(job: Job) -> JobView:
     return JobView(
         id=job.id,
         state=job.state,
+        bundle=job.bundle,
         stage=None if job.stage is None else Stage(job.stage),
         progress=job.progress,
         attempts=job.attempts,

@@ -11,13 +11,23 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Update, insert, literal, select, update
+from sqlalchemy import Connection, Engine, Row, Update, delete, insert, literal, select, update
 
 from dras_model.results.study import Stage, StudyResult
+from dras_service.api.bundles import BundleView
 from dras_service.api.jobs import FAULT_SENTENCES, RUNNING, STATE_OF_STAGE, Fault, JobState
 from dras_service.store.errors import LeaseLost, translated
 from dras_service.store.rows import Artifact, Claim, Job, Outputs, StoredStudy, Swept
-from dras_service.store.schema import READS_ONLY, artifact, job, metadata, result, study
+from dras_service.store.schema import (
+    READS_ONLY,
+    add_missing_columns,
+    artifact,
+    job,
+    metadata,
+    result,
+    study,
+)
+from dras_service.store.schema import bundle as bundle_
 
 MOST_DUE = 1000  # hints per sweep; the rest waits for the next one
 MOST_DOUBLINGS = 4  # of the time between two hints: a long queue must not flood its own broker
@@ -35,9 +45,10 @@ class JobStore:
         self._now = clock
 
     def create_tables(self) -> None:
-        """Create the tables that are not there yet."""
-        with translated():
-            metadata.create_all(self._engine)
+        """Create the tables and columns that are not there yet."""
+        with self._write() as connection:
+            metadata.create_all(connection)
+            add_missing_columns(connection)
 
     def close(self) -> None:
         """Close all connections."""
@@ -50,8 +61,8 @@ class JobStore:
 
     # What the gateway does
 
-    def submit(self, stored: StoredStudy, *, series_uid: str | None = None) -> Job:
-        """Write the study, unless it is known, and a queued job for it."""
+    def submit(self, stored: StoredStudy, *, series_uid: str | None = None, bundle: str | None = None) -> Job:
+        """Write the study, unless it is known, and a queued job for it; `bundle` names its weights."""
         now = self._now()
         job_id = str(uuid.uuid4())
         with self._write() as connection:
@@ -71,6 +82,7 @@ class JobStore:
                     id=job_id,
                     study_key=stored.key,
                     series_uid=series_uid,
+                    bundle=bundle,
                     state=JobState.QUEUED,
                     progress=0.0,
                     attempts=0,
@@ -88,6 +100,14 @@ class JobStore:
         """Whether any job was ever made for the blob at `key`."""
         with self._read() as connection:
             return connection.execute(select(study.c.key).where(study.c.key == key)).first() is not None
+
+    def offered(self) -> tuple[BundleView, ...]:
+        """Return the bundles that the workers have proven, in their order; none before the first has started."""
+        with self._read() as connection:
+            documents = (
+                connection.execute(select(bundle_.c.document).order_by(bundle_.c.place)).scalars().all()
+            )
+        return tuple(BundleView.model_validate_json(document) for document in documents)
 
     def find(self, job_id: str) -> Job | None:
         """Return the job, or None."""
@@ -117,6 +137,17 @@ class JobStore:
 
     # What a worker does
 
+    def offer(self, proven: tuple[BundleView, ...]) -> None:
+        """Write which bundles a job may choose, in the place of those offered before."""
+        now = self._now()
+        rows = [
+            {"name": view.name, "place": place, "document": view.model_dump_json(), "proven_at": now}
+            for place, view in enumerate(proven)
+        ]
+        with self._write() as connection:
+            connection.execute(delete(bundle_))
+            connection.execute(insert(bundle_), rows)
+
     def claim(self, job_id: str, *, owner: str, lease_s: float) -> Claim | None:
         """Take a queued job and raise its attempts; None where there is nothing to take."""
         now = self._now()
@@ -137,11 +168,8 @@ class JobStore:
             )
             if taken.rowcount == 0:
                 return None
-            row = connection.execute(
-                select(job.c.id, job.c.study_key, job.c.series_uid, job.c.attempts, job.c.fence).where(
-                    job.c.id == job_id
-                )
-            ).one()
+            held = (job.c.id, job.c.study_key, job.c.series_uid, job.c.attempts, job.c.fence, job.c.bundle)
+            row = connection.execute(select(*held).where(job.c.id == job_id)).one()
         return Claim(*row)
 
     def advance(self, claim: Claim, stage: Stage, *, progress: float, lease_s: float) -> None:

@@ -22,6 +22,7 @@ class Job:
     id: str
     study_key: str
     series_uid: str | None
+    bundle: str | None
     state: JobState
     stage: str | None
     progress: float
@@ -41,6 +42,7 @@ class Claim:
     series_uid: str | None
     attempt: int
     fence: int
+    bundle: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

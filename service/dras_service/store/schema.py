@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     create_engine,
     event,
+    inspect,
     make_url,
 )
 
@@ -44,6 +45,7 @@ job = Table(
     Column("id", String(36), primary_key=True),
     Column("study_key", ForeignKey("study.key"), nullable=False),
     Column("series_uid", String(64)),
+    Column("bundle", String(100)),  # null: the default one
     Column("state", String(32), nullable=False),
     Column("stage", String(32)),
     Column("progress", Float, nullable=False),
@@ -59,6 +61,15 @@ job = Table(
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
     Index("job_by_state", "state", "not_before"),
+)
+
+bundle = Table(
+    "bundle",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("place", Integer, nullable=False),  # in the order of the workers' settings
+    Column("document", Text, nullable=False),  # a BundleView
+    Column("proven_at", Float, nullable=False),
 )
 
 result = Table(
@@ -79,6 +90,17 @@ artifact = Table(
     Column("size_bytes", Integer, nullable=False),
     Column("sha256", String(64), nullable=False),
 )
+
+
+def add_missing_columns(connection: Connection) -> None:
+    """Add the columns that tables of an earlier version lack; each can be null, and is in the rows there are."""
+    found = inspect(connection)
+    for table in metadata.sorted_tables:
+        there = {column["name"] for column in found.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                described = f"{column.name} {column.type.compile(connection.dialect)}"
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {described}")
 
 
 def open_engine(url: str, *, busy_timeout_s: float = 30.0) -> Engine:

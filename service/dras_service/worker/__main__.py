@@ -17,6 +17,7 @@ from celery import Celery
 from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_ready
 
+from dras_service.api.bundles import BundleView
 from dras_service.errors import CannotServe
 from dras_service.queue.app import create_celery
 from dras_service.settings import Settings, read_settings
@@ -44,7 +45,7 @@ def main() -> int:
         logging.basicConfig(level=settings.log_level, format=LOG_FORMAT)
         if attached:
             threading.Thread(target=_end_with_owner, name="owner", daemon=True).start()
-        check()
+        proven = check()
     except CannotServe as fault:
         if attached:
             _tell(f"{fault.code} {fault}")
@@ -56,13 +57,14 @@ def main() -> int:
         worker_ready.connect(_announce)
     # Celery's advice against root is about pickle, which is never unpacked here; containers run as root.
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    return run(create_worker(settings), log_level=settings.log_level)
+    return run(create_worker(settings, proven), log_level=settings.log_level)
 
 
-def create_worker(settings: Settings) -> Celery:
-    """Make the application with its task; the tables are created if they are not there."""
+def create_worker(settings: Settings, proven: tuple[BundleView, ...]) -> Celery:
+    """Make the application with its task; tables that are not there are made, and `proven` is offered."""
     store = JobStore(open_engine(settings.store_url, busy_timeout_s=settings.store.busy_timeout_s))
     store.create_tables()
+    store.offer(proven)
     blobs = BlobStore(settings.blob_folder)
     blobs.prepare()
     # A connection must not cross a fork.

@@ -1,4 +1,4 @@
-"""Opens the atlas and the bundle of the settings once, before a worker takes work.
+"""Opens every bundle of the settings once, before a worker takes work, and says what they are.
 
 Runs in a process of its own, `python -m dras_service.worker.selftest`: what it loads must not be
 forked. Opening checks every hash and runs the golden vectors; on first use it makes the default bundle.
@@ -6,34 +6,75 @@ forked. Opening checks every hash and runs the golden vectors; on first use it m
 
 import subprocess
 import sys
+from pathlib import Path
 
+from pydantic import ValidationError
+
+from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
+from dras_service.api.bundles import BundleList, BundleView
 from dras_service.errors import CannotServe
-from dras_service.settings import read_settings
-from dras_service.worker.engine import PipelineEngine
+from dras_service.settings import WorkerSettings, read_settings
+from dras_service.worker.encoders import Encoders
 
 _REFUSED = 4
 
 
-def check() -> None:
-    """Run the test. Raises CannotServe with the code of what is wrong."""
+def check() -> tuple[BundleView, ...]:
+    """Run the test; return the bundles that passed, which are all. Raises CannotServe with what is wrong."""
     test = subprocess.run(
         [sys.executable, "-m", "dras_service.worker.selftest"], stdout=subprocess.PIPE, text=True, check=False
     )
     if test.returncode == _REFUSED:
         code, _, sentence = test.stdout.strip().partition(" ")
         raise CannotServe(code, sentence)
-    if test.returncode != 0:
-        raise CannotServe("SELF_TEST_FAILED", "The encoder cannot be opened; see the log above.")
+    try:
+        if test.returncode == 0:
+            return BundleList.model_validate_json(test.stdout).bundles
+    except ValidationError as error:
+        raise CannotServe("SELF_TEST_FAILED", "The self-test said something unexpected.") from error
+    raise CannotServe("SELF_TEST_FAILED", "The encoder cannot be opened; see the log above.")
+
+
+def prove(settings: WorkerSettings) -> tuple[BundleView, ...]:
+    """Open every bundle of the settings and run its golden vectors. Raises SetupRefused."""
+    encoders = Encoders(settings)
+    proven = tuple(_proven(encoders, choice) for choice in encoders.choices)
+    default = proven[0].name
+    if default in (view.name for view in proven[1:]):
+        reason = "the default bundle has the same name as one that is offered beside it"
+        raise SetupRefused(Code.BUNDLE_INVALID, name=default, reason=reason)
+    return proven
+
+
+def _proven(encoders: Encoders, choice: str | None) -> BundleView:
+    is_default = choice == encoders.choices[0]
+    encoder = encoders.open(None if is_default else Path(str(choice)).name).encoder
+    bundle, manifest = encoder.bundle, encoder.bundle.manifest
+    return BundleView(
+        name=bundle.path.name,
+        is_default=is_default,
+        training=manifest.training.summary,
+        atlas=manifest.atlas.name,
+        n_patches=manifest.atlas.n_patches,
+        embedding_size=manifest.encoder.rep_dim,
+        signature=bundle.signature.summary,
+        licence=manifest.licence,
+        intended_use=manifest.intended_use,
+        sha256=bundle.sha256,
+        max_difference=manifest.tolerance.on(encoders.device).max_difference,
+        device=encoder.device,
+    )
 
 
 def main() -> int:
-    """Open everything; a refusal is told on standard output as code and sentence."""
+    """Open everything; standard output gets the bundles as JSON, or a refusal as code and sentence."""
     try:
-        PipelineEngine(read_settings().worker).open()
+        proven = prove(read_settings().worker)
     except SetupRefused as refusal:
         sys.stdout.write(f"{refusal.code} {refusal}\n")
         return _REFUSED
+    sys.stdout.write(BundleList(bundles=proven).model_dump_json())
     return 0
 
 

@@ -79,6 +79,7 @@ def attempt(
             blobs.study_path(claim.study_key),
             out,
             series_uid=claim.series_uid,
+            bundle=claim.bundle,
             report=Heartbeat(claim, store, settings),
         )
         outputs = blobs.keep_outputs(out, claim)

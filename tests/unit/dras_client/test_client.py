@@ -13,13 +13,14 @@ from dras_client import (
     ProblemError,
     ResultNotReady,
     StudyRejected,
+    UnknownBundle,
     WaitTimedOut,
 )
 from dras_model.results.codes import Code
 from dras_model.results.errors import StudyRefused
 from dras_service.api.jobs import JobState
 from dras_service.worker.tasks import Doorman
-from unit.dras_service.examples import FakeEngine, study_result
+from unit.dras_service.examples import FakeEngine, bundle_view, study_result
 
 
 def run_next(parts, first=lambda: None):
@@ -48,6 +49,20 @@ def test_bytes_a_file_a_folder_and_a_list_all_arrive(client, parts, tmp_path):
 
 def test_the_series_that_is_asked_for_arrives(client, parts):
     assert parts.store.find(client.submit(b"x", series="1.2.3").id).series_uid == "1.2.3"
+
+
+def test_the_bundle_that_is_asked_for_arrives_and_is_shown(client, parts):
+    parts.store.offer((bundle_view("mine", is_default=True), bundle_view("drasclr")))
+    assert [view.name for view in client.bundles()] == ["mine", "drasclr"]
+    job = client.submit(b"x", bundle="drasclr")
+    assert parts.store.find(job.id).bundle == job.view.bundle == "drasclr"
+    assert client.submit(b"x").view.bundle is None
+
+
+def test_a_bundle_that_is_not_offered_is_an_exception_of_its_own(client, parts):
+    parts.store.offer((bundle_view("mine", is_default=True), bundle_view("drasclr")))
+    with pytest.raises(UnknownBundle, match="Offered are mine, drasclr"):
+        client.submit(b"x", bundle="other")
 
 
 def test_progress_of_an_upload_grows_to_the_whole(client, tmp_path):

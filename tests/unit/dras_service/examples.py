@@ -24,6 +24,7 @@ from dras_model.results.study import (
     StudyWarning,
     WeightsProvenance,
 )
+from dras_service.api.bundles import BundleView
 from dras_service.settings import Settings
 from dras_service.store.blobs import BlobStore
 from dras_service.store.jobs import JobStore
@@ -106,6 +107,23 @@ def _score(code: str, value: float | None, region: Region, *, reason: str | None
     )
 
 
+def bundle_view(name: str = "drasclr", *, is_default: bool = False) -> BundleView:
+    return BundleView(
+        name=name,
+        is_default=is_default,
+        training="untrained",
+        atlas="builtin",
+        n_patches=581,
+        embedding_size=128,
+        signature="unsigned",
+        licence="MIT",
+        intended_use="None.",
+        sha256="0" * 64,
+        max_difference=1e-4,
+        device="cpu",
+    )
+
+
 def stored_study(content: str = "a") -> StoredStudy:
     return StoredStudy(key=content * 64, sha256=content * 64, size_bytes=10, n_files=1)
 
@@ -132,9 +150,13 @@ class FakeEngine:
     def __init__(self, first: Callable[[], None] = lambda: None) -> None:
         self.first = first
         self.sources: list[Path] = []
+        self.bundles: list[str | None] = []
 
-    def __call__(self, source: Path, out: Path, *, series_uid: str | None, report: Report) -> StudyResult:
+    def __call__(
+        self, source: Path, out: Path, *, series_uid: str | None, bundle: str | None, report: Report
+    ) -> StudyResult:
         self.sources.append(source)
+        self.bundles.append(bundle)
         report(Stage.READ, 0.0)
         self.first()
         report(Stage.ENCODE, 0.5)

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,16 @@ def test_a_setting_out_of_range_misspelt_or_unreadable_is_refused_in_a_sentence(
         read_settings()
     assert refusal.value.code == "SETTINGS_INVALID"
     assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize("offered", [["a", "/elsewhere/a"], ["mine/"], ["a b"], ["../.."], [""]])
+def test_bundles_that_could_not_be_told_apart_or_named_are_invalid(monkeypatch, offered):
+    monkeypatch.setenv("DRAS_WORKER__BUNDLE", "/default/mine")
+    monkeypatch.setenv("DRAS_WORKER__OFFERED", json.dumps(offered))
+    with pytest.raises(CannotServe, match=r"worker\.offered"):
+        read_settings()
+
+
+def test_the_default_bundle_may_be_named_among_those_offered():
+    settings = WorkerSettings(bundle="mine", offered=("mine", "/elsewhere/other"))
+    assert settings.offered == ("mine", "/elsewhere/other")

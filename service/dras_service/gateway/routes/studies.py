@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response, status
 
+from dras_service.api.bundles import BundleName
 from dras_service.api.jobs import JobView
 from dras_service.api.problems import ProblemCode
 from dras_service.gateway.bodies import MULTIPART_TYPES, RAW_TYPES
@@ -32,6 +33,7 @@ _PROBLEMS = responses(
     ProblemCode.TOO_MANY_FILES,
     ProblemCode.UNSUPPORTED_MEDIA_TYPE,
     ProblemCode.INVALID_PARAMETER,
+    ProblemCode.UNKNOWN_BUNDLE,
     ProblemCode.NOT_READY,
     ProblemCode.STORAGE_FULL,
 )
@@ -43,6 +45,13 @@ SeriesUid = Annotated[
         pattern=r"^[0-9.]+$",
         description="Series Instance UID to use; the best one is chosen by default",
         examples=["1.2.826.0.1.3680043.8.498.1"],
+    ),
+]
+Bundle = Annotated[
+    BundleName | None,
+    Query(
+        description="Model bundle that encodes the study, one of /v1/bundles; the default one by default",
+        examples=["drasclr"],
     ),
 ]
 
@@ -59,8 +68,10 @@ def studies_router(intake: Intake) -> APIRouter:
         openapi_extra={"requestBody": _BODY},
         responses=_LOCATION | _PROBLEMS,
     )
-    async def submit_study(request: Request, response: Response, series: SeriesUid = None) -> JobView:
-        job = await intake.take(request, series_uid=series)
+    async def submit_study(
+        request: Request, response: Response, series: SeriesUid = None, bundle: Bundle = None
+    ) -> JobView:
+        job = await intake.take(request, series_uid=series, bundle=bundle)
         response.headers["Location"] = job_path(job.id)
         return job_view(job)
 

@@ -17,6 +17,7 @@ from dras_model.encoder.manifest import Untrained
 from dras_model.encoder.weights import EncoderWeights, initialise
 from dras_model.imaging.atlas import Atlas
 from dras_model.imaging.volume import Grid, LabelMap
+from unit.dras_model.encoder.sealing import reseal
 
 CONFIG = EncoderConfig(num_experts=2)
 LAS = np.array([[0, 0, 1, 0], [0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]], dtype=float)
@@ -47,7 +48,16 @@ def weights(atlas: Atlas) -> EncoderWeights:
 @pytest.fixture(scope="session")
 def bundle_path(weights: EncoderWeights, atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "small"
-    create_bundle(path, weights, atlas, name="small", training=Untrained(seed=11), licence="MIT", batch=4)
+    create_bundle(
+        path,
+        weights,
+        atlas,
+        name="small",
+        training=Untrained(seed=11),
+        licence="MIT",
+        batch=4,
+        cuda_batch=4,
+    )
     return path
 
 
@@ -68,6 +78,7 @@ def spoil(bundle_path: Path, tmp_path: Path) -> Spoil:
             (path / name).write_bytes(content)
         entries["files"] |= digests(files or {})
         (path / MANIFEST).write_text(json.dumps(entries | manifest))
+        reseal(path)
         return path
 
     return copy

@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from dras_model.encoder import graph, reference
+from dras_model.encoder.batches import Study
 from dras_model.encoder.bundle import ENCODER, GOLDEN, Bundle, Golden
 from dras_model.encoder.calibration import textures
 from dras_model.encoder.runtime import Encoder
@@ -19,6 +20,7 @@ from dras_model.results.errors import SetupRefused
 from dras_model.results.study import Stage
 
 N = 9  # two batches of four and one patch more
+ON_CPU = "encoder.cpu.onnx"
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,34 @@ def test_an_embedding_does_not_depend_on_what_else_is_in_the_batch(
     np.testing.assert_allclose(moved, whole[order], atol=2e-6)
 
 
+def test_studies_that_share_batches_get_what_each_gets_alone(
+    encoder: Encoder, patches: np.ndarray, locations: np.ndarray
+) -> None:
+    parts = [slice(0, 3), slice(3, 3), slice(3, 4), slice(4, 9)]
+    together = encoder.encode_many([Study(patches[part], locations[part]) for part in parts])
+    for part, found in zip(parts, together, strict=True):
+        alone = encoder.encode(patches[part], locations[part])
+        assert found.shape == alone.shape
+        np.testing.assert_allclose(found, alone, atol=2e-6)
+
+
+def test_the_number_of_threads_changes_no_bit(
+    encoder: Encoder, bundle: Bundle, patches: np.ndarray, locations: np.ndarray
+) -> None:
+    alone = Encoder.open(bundle, threads=1).encode(patches, locations)
+    np.testing.assert_array_equal(encoder.encode(patches, locations), alone)
+
+
+def test_a_listener_that_raises_ends_the_work(
+    encoder: Encoder, patches: np.ndarray, locations: np.ndarray
+) -> None:
+    def stop(stage: Stage, fraction: float) -> None:
+        raise InterruptedError(stage, fraction)
+
+    with pytest.raises(InterruptedError):
+        encoder.encode(patches, locations, report=stop)
+
+
 def test_no_patches_give_no_embeddings(encoder: Encoder) -> None:
     found = encoder.encode(np.empty((0, 32, 32, 32), np.int16), np.empty((0, 3), np.float32))
     assert found.shape == (0, 128)
@@ -111,32 +141,32 @@ def test_a_graph_that_misses_its_golden_vectors_is_refused(
 def test_a_graph_that_gives_no_numbers_is_refused(
     bundle: Bundle, weights: EncoderWeights, spoil: Callable[..., Path]
 ) -> None:
-    model = graph.build(weights, batch=4)
+    model = graph.build(weights, form="blocked", batch=4)
     bias = next(tensor for tensor in model.graph.initializer if tensor.name == "conv1.bias")
-    bias.raw_data = np.full(32, np.nan, np.float32).tobytes()
+    bias.raw_data = np.full(len(bias.raw_data) // 4, np.nan, np.float32).tobytes()
     with pytest.raises(SetupRefused, match="differs from the golden embeddings by nan"):
-        Encoder.open(Bundle.load(spoil({ENCODER: model.SerializeToString()})))
+        Encoder.open(Bundle.load(spoil({ON_CPU: model.SerializeToString()})))
 
 
 def test_a_graph_with_other_inputs_than_the_manifest_says_is_refused(
     weights: EncoderWeights, spoil: Callable[..., Path]
 ) -> None:
-    path = spoil({ENCODER: graph.build(weights, batch=2).SerializeToString()})
+    path = spoil({ON_CPU: graph.build(weights, batch=2).SerializeToString()})
     with pytest.raises(SetupRefused, match="does not map patches and locations to embeddings"):
         Encoder.open(Bundle.load(path))
 
 
 def test_a_graph_that_onnx_runtime_rejects_is_refused(bundle: Bundle, spoil: Callable[..., Path]) -> None:
-    model = onnx.load_model(io.BytesIO(bundle.read(ENCODER)))
+    model = onnx.load_model(io.BytesIO(bundle.read(ON_CPU)))
     model.graph.node[0].op_type = "NoSuchOperator"
-    with pytest.raises(SetupRefused, match=r"ONNX Runtime does not load encoder\.onnx"):
-        Encoder.open(Bundle.load(spoil({ENCODER: model.SerializeToString()})))
+    with pytest.raises(SetupRefused, match=r"ONNX Runtime does not load encoder\.cpu\.onnx"):
+        Encoder.open(Bundle.load(spoil({ON_CPU: model.SerializeToString()})))
 
 
 def test_a_file_that_changes_after_loading_is_refused(spoil: Callable[..., Path]) -> None:
     bundle = Bundle.load(spoil())
-    (bundle.path / ENCODER).write_bytes(b"another graph")
-    with pytest.raises(SetupRefused, match=r"encoder.onnx has another SHA-256"):
+    (bundle.path / ON_CPU).write_bytes(b"another graph")
+    with pytest.raises(SetupRefused, match=r"encoder.cpu.onnx has another SHA-256"):
         Encoder.open(bundle)
 
 

@@ -10,7 +10,7 @@ from dras_service.api.jobs import TERMINAL, JobState
 from dras_service.store.errors import LeaseLost, StorageFull, StoreUnavailable
 from dras_service.store.jobs import JobStore
 from dras_service.store.schema import open_engine
-from unit.dras_service.examples import outputs_of, stored_study, study_result
+from unit.dras_service.examples import bundle_view, outputs_of, stored_study, study_result
 
 LEASE_S = 60.0
 
@@ -202,3 +202,33 @@ def test_a_full_database_is_told_from_one_out_of_reach(store):
         connection.connection.driver_connection.execute("PRAGMA max_page_count = 1")
     with pytest.raises(StorageFull):
         submit_many()
+
+
+def test_a_job_keeps_the_bundle_it_names(store):
+    assert store.submit(stored_study(), bundle="mine").bundle == "mine"
+    job = store.submit(stored_study(), bundle="other")
+    assert store.claim(job.id, owner="me", lease_s=LEASE_S).bundle == store.find(job.id).bundle == "other"
+
+
+def test_what_the_last_worker_has_proven_is_offered_in_its_order(store):
+    assert store.offered() == ()
+    first, second, third = (bundle_view(name) for name in ("z", "a", "m"))
+    store.offer((first, second))
+    assert store.offered() == (first, second)
+    store.offer((third, first))
+    assert store.offered() == (third, first)
+
+
+def test_a_database_of_an_earlier_version_gains_what_it_lacks_and_keeps_its_jobs(tmp_path):
+    engine = open_engine(f"sqlite:///{tmp_path / 'jobs.sqlite3'}")
+    store = JobStore(engine)
+    store.create_tables()
+    job = store.submit(stored_study())
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE bundle"))
+        connection.execute(text("ALTER TABLE job DROP COLUMN bundle"))
+    for _ in range(2):
+        store.create_tables()
+    assert store.find(job.id) == job
+    assert store.submit(stored_study(), bundle="mine").bundle == "mine"
+    store.close()

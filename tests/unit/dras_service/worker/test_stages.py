@@ -42,6 +42,14 @@ def test_the_result_and_its_files_are_committed_together(claim, parts):
     assert folders(parts) == [f"{claim.job_id}-1"]
 
 
+def test_the_study_is_encoded_by_the_bundle_that_the_job_names(parts):
+    engine = FakeEngine()
+    for bundle in (None, "drasclr"):
+        job = parts.store.submit(stored_study(), bundle=bundle)
+        run(parts.store.claim(job.id, owner="me", lease_s=60.0), parts, engine)
+    assert engine.bundles == [None, "drasclr"]
+
+
 def test_an_engine_that_fails_leaves_no_folder_behind(claim, parts):
     def fail():
         raise RuntimeError

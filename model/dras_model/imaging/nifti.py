@@ -1,6 +1,7 @@
 """NIfTI in and out, with the affine turned between its RAS (x, y, z) and our LPS (z, y, x).
 
 A file whose header gives no geometry (both form codes zero) is refused: geometry is never invented.
+nibabel is loaded where it is needed: it takes as long as all else that a reading process loads.
 """
 
 import gzip
@@ -9,18 +10,26 @@ import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nibabel as nib
 import numpy as np
-from nibabel.arrayproxy import ArrayProxy
-from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
-from dras_model.imaging.pixels import AIR_HU, PADDING_BELOW_HU, check_hu
-from dras_model.imaging.stack import MOST_VOXELS
-from dras_model.imaging.volume import GeometryError, Grid, Matrix, Volume
+from dras_model.imaging.pixels import Allocate, check_hu, new_array
+from dras_model.imaging.volume import (
+    AIR_HU,
+    MOST_VOXELS,
+    PADDING_BELOW_HU,
+    GeometryError,
+    Grid,
+    Matrix,
+    Volume,
+)
 from dras_model.results.codes import Code
 from dras_model.results.errors import StudyRefused
+
+if TYPE_CHECKING:
+    import nibabel as nib
 
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _REVERSED = np.eye(4)[[2, 1, 0, 3]]
@@ -31,7 +40,7 @@ MOST_TRAILING = 1 << 20  # bytes behind the voxels
 MOST_MM = 1e6  # of a position or a voxel size
 MOST_DEFLATED = 1032  # deflate's highest ratio (zlib, technical details)
 _GZIP = b"\x1f\x8b"
-_HEAD_BYTES = 348
+_HEAD_BYTES = 540  # of NIfTI-2; NIfTI-1 has 348
 
 
 def is_nifti(path: Path) -> bool:
@@ -46,21 +55,21 @@ def is_nifti(path: Path) -> bool:
                 head = inflated.read(_HEAD_BYTES)
     except (OSError, EOFError, zlib.error):
         return False
-    return _class_of(head) is not None
+    return _version(head) is not None
 
 
-def read_nifti(path: Path) -> Volume:
-    """Read a CT in HU. Raises StudyRefused: NIFTI_INVALID, VOLUME_TOO_LARGE, NOT_HU."""
-    array, grid = load_array(path)
-    hu = array.astype(np.float32, copy=False)
+def read_nifti(path: Path, *, allocate: Allocate = new_array) -> Volume:
+    """Read a CT in HU, in memory from `allocate`. Raises StudyRefused: NIFTI_INVALID, VOLUME_TOO_LARGE, NOT_HU."""
+    hu, grid = load_array(path, allocate=allocate)
     if min(hu.shape) < LEAST_SIDE:
         raise StudyRefused(Code.NIFTI_INVALID, reason=f"it has only {min(hu.shape)} voxels along one axis")
-    hu[~np.isfinite(hu) | (hu < PADDING_BELOW_HU)] = AIR_HU
+    for plane in hu:
+        plane[~np.isfinite(plane) | (plane < PADDING_BELOW_HU)] = AIR_HU
     check_hu(hu)
     return Volume(hu, grid)
 
 
-def load_array(path: Path) -> tuple[NDArray[np.float32], Grid]:
+def load_array(path: Path, *, allocate: Allocate = new_array) -> tuple[NDArray[np.float32], Grid]:
     """Read one 3-D image as float32 (z, y, x) with its grid; little more is inflated than the header says.
 
     Raises StudyRefused: NIFTI_INVALID, VOLUME_TOO_LARGE.
@@ -71,23 +80,24 @@ def load_array(path: Path) -> tuple[NDArray[np.float32], Grid]:
         with gzip.open(path) if compressed else path.open("rb") as stream:
             layout = _read_layout(stream)
             _check_length(layout, path.stat().st_size * (MOST_DEFLATED if compressed else 1))
-            array = _read_voxels(stream, layout)
+            array = allocate(layout.shape)
+            _read_voxels(stream, layout, array)
     except StudyRefused:
         raise
     except Exception as error:  # nibabel's, gzip's and NumPy's faults on damaged files are no closed set
         raise StudyRefused(Code.NIFTI_INVALID, reason="it is damaged or no NIfTI image") from error
     try:
-        grid = Grid(layout.shape_xyz[::-1], grid_affine(layout.affine))
+        grid = Grid(layout.shape, grid_affine(layout.affine))
     except GeometryError as error:
         raise StudyRefused(Code.NIFTI_INVALID, reason=str(error)) from error
-    return np.ascontiguousarray(array.transpose(2, 1, 0)), grid
+    return array, grid
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Layout:
     """What a checked header says: where the voxels lie in the file, and where in the patient (RAS)."""
 
-    shape_xyz: tuple[int, int, int]
+    shape: tuple[int, int, int]  # (z, y, x): of the file's (x, y, z) the first runs fastest
     dtype: np.dtype[np.generic]
     offset: int
     slope: float
@@ -96,15 +106,18 @@ class _Layout:
 
     @property
     def n_bytes(self) -> int:
-        return math.prod(self.shape_xyz) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 def _read_layout(stream: io.BufferedIOBase) -> _Layout:
-    head = stream.read(nib.Nifti2Header.sizeof_hdr)
-    image_class = _class_of(head)
-    if image_class is None:
-        raise ImageFileError("no NIfTI magic")
-    header = image_class.header_class(head[: image_class.header_class.sizeof_hdr])
+    import nibabel as nib  # noqa: PLC0415 - see the top
+
+    head = stream.read(_HEAD_BYTES)
+    version = _version(head)
+    if version is None:
+        raise ValueError("no NIfTI magic")
+    header_class = nib.Nifti1Header if version == 1 else nib.Nifti2Header
+    header = header_class(head[: header_class.sizeof_hdr])  # type: ignore[no-untyped-call]
     if header["sform_code"] == 0 and header["qform_code"] == 0:
         raise StudyRefused(Code.NIFTI_INVALID, reason="its header gives no position and orientation")
     dtype = header.get_data_dtype()
@@ -118,7 +131,7 @@ def _read_layout(stream: io.BufferedIOBase) -> _Layout:
         raise StudyRefused(Code.NIFTI_INVALID, reason="its position or voxel size is no possible one")
     slope, intercept = header.get_slope_inter()  # None where the header has none
     return _Layout(
-        shape_xyz=_shape(header),
+        shape=_shape(header),
         dtype=dtype,
         offset=int(offset),
         slope=1.0 if slope is None else slope,
@@ -127,8 +140,8 @@ def _read_layout(stream: io.BufferedIOBase) -> _Layout:
     )
 
 
-def _shape(header: nib.Nifti1Header) -> tuple[int, int, int]:
-    """Return the sizes (x, y, z); further axes may have one element."""
+def _shape(header: "nib.Nifti1Header") -> tuple[int, int, int]:
+    """Return the sizes (z, y, x); further axes may have one element."""
     sizes = [int(size) for axis, size in enumerate(header.get_data_shape()) if axis < 3 or size != 1]
     if len(sizes) != 3:
         raise StudyRefused(Code.NIFTI_INVALID, reason=f"it has {len(sizes)} dimensions, 3 are needed")
@@ -136,7 +149,7 @@ def _shape(header: nib.Nifti1Header) -> tuple[int, int, int]:
         raise StudyRefused(Code.NIFTI_INVALID, reason="it has no voxels along one axis")
     if (n_voxels := math.prod(sizes)) > MOST_VOXELS:
         raise StudyRefused(Code.VOLUME_TOO_LARGE, megavoxels=n_voxels / 1e6, limit=MOST_VOXELS / 1e6)
-    return sizes[0], sizes[1], sizes[2]
+    return sizes[2], sizes[1], sizes[0]
 
 
 def _check_length(layout: _Layout, most_bytes: int) -> None:
@@ -145,22 +158,30 @@ def _check_length(layout: _Layout, most_bytes: int) -> None:
         raise EOFError("the file is shorter than its header says")
 
 
-def _read_voxels(stream: io.BufferedIOBase, layout: _Layout) -> NDArray[np.float32]:
-    """Read the voxels (x, y, z), scaled; values beyond float32 become infinite."""
-    place = (layout.shape_xyz, layout.dtype, layout.offset, layout.slope, layout.intercept)
-    with np.errstate(over="ignore", invalid="ignore"):
-        array = np.asarray(ArrayProxy(stream, place, mmap=False), dtype=np.float32)
+def _read_voxels(stream: io.BufferedIOBase, layout: _Layout, array: NDArray[np.float32]) -> None:
+    """Read the voxels plane by plane, scaled; values beyond float32 become infinite."""
+    stream.seek(layout.offset)
+    size = array[0].size * layout.dtype.itemsize
+    for plane in array:
+        content = stream.read(size)
+        if len(content) < size:
+            raise EOFError("the file is shorter than its header says")
+        values = np.frombuffer(content, dtype=layout.dtype).reshape(plane.shape)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if (layout.slope, layout.intercept) == (1.0, 0.0):
+                plane[:] = values
+            else:
+                plane[:] = values * np.float64(layout.slope) + np.float64(layout.intercept)
     # gzip compares its checksum at the end only, so the end must be reached, and be near.
     if len(stream.read(MOST_TRAILING + 1)) > MOST_TRAILING:
         raise StudyRefused(Code.NIFTI_INVALID, reason="it holds more data than its header says")
-    return array
 
 
-def _class_of(head: bytes) -> type[nib.Nifti1Image] | None:
-    """Return nibabel's class for a header (NIfTI-1: magic at 344, NIfTI-2: at 4), None for another file."""
+def _version(head: bytes) -> int | None:
+    """Return 1 or 2 for a header with NIfTI's magic (at 344, at 4), None for another file."""
     if head[344:348] == b"n+1\0":
-        return nib.Nifti1Image
-    return nib.Nifti2Image if head[4:8] == b"n+2\0" else None
+        return 1
+    return 2 if head[4:8] == b"n+2\0" else None
 
 
 def grid_affine(ras_xyz: NDArray[np.generic]) -> Matrix:
@@ -177,6 +198,8 @@ def nifti_affine(grid: Grid) -> Matrix:
 
 def write_nifti(path: Path, array: NDArray[np.generic], grid: Grid) -> None:
     """Write (z, y, x) or (z, y, x, channel) as NIfTI-1; equal content gives equal bytes."""
+    import nibabel as nib  # noqa: PLC0415 - see the top
+
     axes = (2, 1, 0, 3) if array.ndim == 4 else (2, 1, 0)
     image = nib.Nifti1Image(array.transpose(axes), nifti_affine(grid))
     image.header.set_xyzt_units("mm")

@@ -6,7 +6,8 @@ whether two files name the same patient.
 """
 
 import hashlib
-import math
+import io
+import re
 import struct
 import warnings
 import zlib
@@ -20,11 +21,8 @@ import pydicom
 import pydicom.config
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.multival import MultiValue
+from pydicom.errors import BytesLengthException
 from pydicom.uid import (
-    CTImageStorage,
-    DeflatedExplicitVRLittleEndian,
     EnhancedCTImageStorage,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -32,13 +30,18 @@ from pydicom.uid import (
     LegacyConvertedEnhancedCTImageStorage,
 )
 
+from dras_model.imaging.acquisition import read_acquisition
+from dras_model.imaging.attributes import first, number, numbers, text, values, whole
+from dras_model.imaging.codestream import HEADER_BYTES, is_irreversible
+from dras_model.imaging.dicom_file import CT_CLASSES, DicomFile, open_dicom
+from dras_model.imaging.dicom_walk import PIXEL_DATA, DamagedFile
 from dras_model.results.study import Acquisition
 
-CT_CLASSES = frozenset({CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
 _ENHANCED = frozenset({EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
 # Syntaxes that are lossy whatever the header says; JPEG 2000 (.91) and HTJ2K may be either.
 _LOSSY_SYNTAXES = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless})
 MOST_FRAMES = 10_000
+_FIRST_OF_PIXELS = 0x7FE00008  # (7FE0,0008) and on: float, double and integer pixels
 # What pydicom is known to raise on damaged bytes; its own errors do not cover them.
 PARSE_FAULTS = (
     EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, NotImplementedError, RecursionError,
@@ -48,17 +51,15 @@ PARSE_FAULTS = (
 Vector = NDArray[np.float64]
 
 
-class DamagedFile(Exception):
-    """A file that is empty, cannot be read, or says that it is DICOM and is not whole."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Slice:
     """One axial image: where it lies and how its stored values become HU.
 
     `position`, `row` and `column` are (3,) LPS as in PS3.3 C.7.6.2, None where missing or no numbers;
-    `spacing_mm` is (between rows, between columns). `slope` is None where the rescale is missing.
-    `n_frames` is what the file declares, `n_described` what its functional groups describe.
+    `spacing_mm` is (between rows, between columns). `slope` is None where it is no number. Without
+    any rescale it is `rescale_assumed` that the stored values are HU, which their histogram must show.
+    `n_frames` is what the file declares, `n_described` what its functional groups describe. `burned_in` says
+    that the pixels show writing; `oddities` are those of the file.
     """
 
     path: Path
@@ -79,16 +80,20 @@ class Slice:
     spacing_mm: tuple[float, float] | None
     slope: float | None
     intercept: float | None
+    rescale_assumed: bool
     rescale_type: str
     padding: tuple[int, int] | None
     photometric: str
     bits_allocated: int
     bits_stored: int
+    signed: bool
     high_bit: int
     samples_per_pixel: int
     lossy: bool
     is_ct: bool
     acquisition: Acquisition
+    burned_in: bool
+    oddities: frozenset[str]
 
 
 @contextmanager
@@ -115,38 +120,47 @@ def is_dicom(path: Path) -> bool:
 
 
 def read_slices(path: Path) -> list[Slice]:
-    """Read the header of one file; empty where it is no DICOM image. Raises DamagedFile."""
-    try:
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise DamagedFile("empty")
-            file.seek(0)
-            dataset = pydicom.dcmread(file, stop_before_pixels=True)
-            # Reading stops in front of the pixel data; a deflated file has been read to its end.
-            meta = dataset.file_meta
-            deflated = meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
-            is_ct = CT_CLASSES & {meta.get("MediaStorageSOPClassUID"), dataset.get("SOPClassUID")}
-            if is_ct and not deflated and not file.read(1):
-                raise DamagedFile("cut short in the header")
+    """Read the header of one file; empty where it is no DICOM image.
+
+    Raises DamagedFile; StudyRefused READER_LIMIT.
+    """
+    with open_dicom(path) as file:
+        if file is None:
+            return []
+        try:
+            dataset = _attributes(file)
+            if (
+                CT_CLASSES & {file.media_class, dataset.get("SOPClassUID")}
+                and PIXEL_DATA not in file.elements
+            ):
+                raise DamagedFile("cut short before its pixels", truncated=True)
             if "SOPClassUID" not in dataset and "Modality" not in dataset and "Rows" not in dataset:
                 return []
-            return _frames(path, dataset)
-    except InvalidDicomError:
-        return []
-    except OSError as fault:
-        raise DamagedFile("unreadable") from fault
-    except PARSE_FAULTS as fault:
-        raise DamagedFile("malformed") from fault
+            return _frames(path, dataset, file)
+        except PARSE_FAULTS as fault:
+            raise DamagedFile("malformed") from fault
 
 
-def _frames(path: Path, dataset: Dataset) -> list[Slice]:
+def _attributes(file: DicomFile) -> Dataset:
+    """Parse the attributes in front of the pixels."""
+    stream = io.BytesIO(file.content) if isinstance(file.content, bytes) else file.content
+    stream.seek(file.start)
+    return pydicom.filereader.read_dataset(
+        stream,  # type: ignore[arg-type]  # a mapped file reads, seeks and tells
+        file.encoding.implicit,
+        not file.encoding.big,
+        stop_when=lambda tag, _vr, _length: tag >= _FIRST_OF_PIXELS,
+    )
+
+
+def _frames(path: Path, dataset: Dataset, file: DicomFile) -> list[Slice]:
     if dataset.get("SOPClassUID") not in _ENHANCED:
-        return [_slice(path, 0, [dataset], n_described=1)]
+        return [_slice(path, 0, [dataset], file=file, n_described=1)]
     shared = _item(dataset, "SharedFunctionalGroupsSequence")
     groups = dataset.get("PerFrameFunctionalGroupsSequence") or [Dataset()]
     frames = groups[:MOST_FRAMES]
     return [
-        _slice(path, index, [*_groups(frame), *_groups(shared), dataset], n_described=len(frames))
+        _slice(path, index, [*_groups(frame), *_groups(shared), dataset], file=file, n_described=len(frames))
         for index, frame in enumerate(frames)
     ]
 
@@ -163,79 +177,76 @@ def _item(dataset: Dataset, keyword: str) -> Dataset | None:
     return sequence[0] if sequence else None
 
 
-def _slice(path: Path, frame: int, levels: Sequence[Dataset], *, n_described: int) -> Slice:
+def _slice(path: Path, frame: int, levels: Sequence[Dataset], *, file: DicomFile, n_described: int) -> Slice:
     """Make a slice; an attribute is taken from the first level that has it: frame, shared, file."""
     root = levels[-1]
-    cosines = _numbers(_first(levels, "ImageOrientationPatient"), 6)
-    spacing = _numbers(_first(levels, "PixelSpacing"), 2)
-    image_type = _first(levels, "FrameType") or _first(levels, "ImageType")
+    cosines = numbers(first(levels, "ImageOrientationPatient"), 6)
+    spacing = numbers(first(levels, "PixelSpacing"), 2)
+    image_type = first(levels, "FrameType") or first(levels, "ImageType")
+    assumed = not any(text(first(levels, keyword)) for keyword in ("RescaleSlope", "RescaleIntercept"))
     return Slice(
         path=path,
         frame=frame,
-        uid=_text(root.get("SOPInstanceUID")),
-        series_uid=_text(root.get("SeriesInstanceUID")),
-        patient_key=_digest(_text(root.get("PatientID"))),
-        modality=_text(root.get("Modality")).upper(),
-        image_type=_values(image_type),
+        uid=text(root.get("SOPInstanceUID")),
+        series_uid=_uid(text(root.get("SeriesInstanceUID"))),
+        patient_key=_digest(text(root.get("PatientID"))),
+        modality=_code_string(root.get("Modality")),
+        image_type=values(image_type),
         acquisition_key="/".join(
-            _text(_first(levels, keyword)) for keyword in ("AcquisitionNumber", "TemporalPositionIndex")
+            text(first(levels, keyword)) for keyword in ("AcquisitionNumber", "TemporalPositionIndex")
         ),
-        rows=_whole(root.get("Rows")),
-        columns=_whole(root.get("Columns")),
-        n_frames=_whole(root.get("NumberOfFrames")) or 1,
+        rows=whole(root.get("Rows")),
+        columns=whole(root.get("Columns")),
+        n_frames=whole(root.get("NumberOfFrames")) or 1,
         n_described=n_described,
-        position=_numbers(_first(levels, "ImagePositionPatient"), 3),
+        position=numbers(first(levels, "ImagePositionPatient"), 3),
         row=None if cosines is None else cosines[:3],
         column=None if cosines is None else cosines[3:],
         spacing_mm=None if spacing is None else (float(spacing[0]), float(spacing[1])),
-        slope=_number(_first(levels, "RescaleSlope")),
-        intercept=_number(_first(levels, "RescaleIntercept")),
-        rescale_type=_text(_first(levels, "RescaleType")).upper(),
+        slope=1.0 if assumed else number(first(levels, "RescaleSlope")),
+        intercept=0.0 if assumed else number(first(levels, "RescaleIntercept")),
+        rescale_assumed=assumed,
+        rescale_type=text(first(levels, "RescaleType")).upper(),
         padding=_padding(root),
-        photometric=_text(root.get("PhotometricInterpretation")),
-        bits_allocated=_whole(root.get("BitsAllocated")),
-        bits_stored=_whole(root.get("BitsStored")),
-        high_bit=_whole(root.get("HighBit")),
-        samples_per_pixel=_whole(root.get("SamplesPerPixel")) or 1,
-        lossy=_is_lossy(root),
+        photometric=_code_string(root.get("PhotometricInterpretation")),
+        bits_allocated=whole(root.get("BitsAllocated")),
+        bits_stored=whole(root.get("BitsStored")),
+        signed=root.get("PixelRepresentation") == 1,
+        high_bit=whole(root.get("HighBit")),
+        samples_per_pixel=whole(root.get("SamplesPerPixel")) or 1,
+        lossy=_is_lossy(root, file),
         is_ct=_is_ct(root),
-        acquisition=_acquisition(levels),
+        acquisition=read_acquisition(levels),
+        burned_in=text(root.get("BurnedInAnnotation")).upper() == "YES",
+        oddities=file.oddities,
     )
 
 
 def _is_ct(root: Dataset) -> bool:
     """CT by SOP class; CT by modality where the class is a stranger's (old converters write such)."""
     if root.get("SOPClassUID") in CT_CLASSES:
-        return _text(root.get("Modality")).upper() in {"CT", ""}
-    return "SOPClassUID" not in root and _text(root.get("Modality")).upper() == "CT"
+        return text(root.get("Modality")).upper() in {"CT", ""}
+    return "SOPClassUID" not in root and text(root.get("Modality")).upper() == "CT"
 
 
-def _is_lossy(root: Dataset) -> bool:
-    syntax = root.file_meta.get("TransferSyntaxUID") if hasattr(root, "file_meta") else None
-    return _text(root.get("LossyImageCompression")) == "01" or syntax in _LOSSY_SYNTAXES
-
-
-def _acquisition(levels: Sequence[Dataset]) -> Acquisition:
-    # An empty agent is "unknown" (type 2); an enhanced object names it in a sequence (C.7.6.4b).
-    agent = _text(_first(levels, "ContrastBolusAgent")) or _first(levels, "ContrastBolusAgentSequence")
-    kernel = _first(levels, "ConvolutionKernel")
-    return Acquisition(
-        manufacturer=_text(levels[-1].get("Manufacturer")) or None,
-        model=_text(levels[-1].get("ManufacturerModelName")) or None,
-        kernel="\\".join(map(str, kernel)) if isinstance(kernel, MultiValue) else _text(kernel) or None,
-        kvp=_number(_first(levels, "KVP")),
-        slice_thickness_mm=_number(_first(levels, "SliceThickness")),
-        contrast_agent=True if agent else None,
-        patient_position=_text(levels[-1].get("PatientPosition")) or None,
+def _is_lossy(root: Dataset, file: DicomFile) -> bool:
+    """Lossy by attribute, by syntax or, of JPEG 2000 that may be either, by the first frame's stream."""
+    if text(root.get("LossyImageCompression")) == "01" or file.syntax in _LOSSY_SYNTAXES:
+        return True
+    pixels = file.elements.get(PIXEL_DATA)
+    if pixels is None or pixels.fragments is None:
+        return False
+    return any(
+        is_irreversible(file.content[start : start + HEADER_BYTES]) for start, _ in pixels.fragments[:2]
     )
 
 
 def _padding(root: Dataset) -> tuple[int, int] | None:
     """Range of stored values that mean "no data" (PS3.3 C.7.5.1.1.2), in the sign of the pixels."""
-    value = _number(root.get("PixelPaddingValue"))
+    value = number(root.get("PixelPaddingValue"))
     if value is None:
         return None
-    limit = _number(root.get("PixelPaddingRangeLimit"))
+    limit = number(root.get("PixelPaddingRangeLimit"))
     ends = sorted((_signed(int(value), root), _signed(int(value if limit is None else limit), root)))
     return ends[0], ends[1]
 
@@ -250,38 +261,14 @@ def _digest(patient_id: str) -> str:
     return hashlib.sha256(patient_id.encode()).hexdigest()[:16] if patient_id else ""
 
 
-def _first(levels: Sequence[Dataset], keyword: str) -> object:
-    for level in levels:
-        if keyword in level:
-            return level.get(keyword)
-    return None
+def _code_string(value: object) -> str:
+    """A code string (PS3.5 6.2), "?" where it is none: sentences name it, and a name is no code."""
+    code = text(value).upper()
+    return code if re.fullmatch("[A-Z0-9_ ]{0,16}", code) else "?"
 
 
-def _values(value: object) -> tuple[str, ...]:
-    parts = value if isinstance(value, MultiValue) else [value]
-    return tuple(_text(part).upper() for part in parts)
-
-
-def _text(value: object) -> str:
-    return "" if value is None else str(value).strip().strip("\0")
-
-
-def _whole(value: object) -> int:
-    number = _number(value)
-    return 0 if number is None or abs(number) > 1e12 else int(number)
-
-
-def _number(value: object) -> float | None:
-    try:
-        number = float(str(value))
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _numbers(value: object, count: int) -> Vector | None:
-    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != count:
-        return None
-    numbers = [_number(part) for part in value]
-    found = [number for number in numbers if number is not None]
-    return np.array(found, dtype=np.float64) if len(found) == count else None
+def _uid(given: str) -> str:
+    """A UID (PS3.5 9.1); what is none is replaced by one made of it (PS3.5 B.2), for results name it."""
+    if not given or re.fullmatch("[0-9.]{1,64}", given):
+        return given
+    return f"2.25.{int.from_bytes(hashlib.sha256(given.encode(errors='replace')).digest()[:16], 'big')}"

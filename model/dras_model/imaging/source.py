@@ -18,10 +18,13 @@ __all__ = ["ArchiveLimits", "open_source"]
 
 
 @contextmanager
-def open_source(path: Path, *, limits: ArchiveLimits | None = None) -> Iterator[list[Path]]:
+def open_source(
+    path: Path, *, limits: ArchiveLimits | None = None, scratch: Path | None = None
+) -> Iterator[list[Path]]:
     """Yield the regular files of a folder, an archive or a single file, sorted by name.
 
-    An archive is unpacked to a temporary folder that lives as long as the context.
+    An archive is unpacked to a temporary folder, in `scratch` where that is given, that lives as long as the
+    context.
     Raises StudyRefused: NOT_FOUND, ARCHIVE_INVALID, ARCHIVE_TOO_LARGE; SetupRefused
     OUTPUT_NOT_WRITABLE where the temporary folder cannot be written.
     """
@@ -29,7 +32,7 @@ def open_source(path: Path, *, limits: ArchiveLimits | None = None) -> Iterator[
     if isinstance(found, list):
         yield found
         return
-    with _temporary_folder() as folder:
+    with _temporary_folder(scratch) as folder:
         unpack(found, path, folder, limits=limits or ArchiveLimits())
         yield sorted(folder.iterdir())
 
@@ -71,12 +74,12 @@ def _walk(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def _temporary_folder() -> Iterator[Path]:
+def _temporary_folder(place: Path | None) -> Iterator[Path]:
     try:
-        temporary = tempfile.TemporaryDirectory(prefix="dras-source-", ignore_cleanup_errors=True)
+        temporary = tempfile.TemporaryDirectory(prefix="dras-source-", dir=place, ignore_cleanup_errors=True)
     except OSError as error:
-        place = Path(error.filename).parent if error.filename else "for temporary files (TMPDIR)"
+        found = Path(error.filename).parent if error.filename else "for temporary files (TMPDIR)"
         reason = error.strerror or "no folder can be made there"
-        raise SetupRefused(Code.OUTPUT_NOT_WRITABLE, path=str(place), reason=reason) from error
+        raise SetupRefused(Code.OUTPUT_NOT_WRITABLE, path=str(found), reason=reason) from error
     with temporary as folder:
         yield Path(folder)

@@ -1,0 +1,109 @@
+"""The reading process: `python -P -m dras_model.imaging.reading.child`.
+
+It takes one request from its standard input, shuts itself in, reads one study, answers on its standard
+output and ends. What parses is imported behind the doors that it has shut; standard error ends there, since
+libraries write on it what they find in files.
+"""
+
+import json
+import mmap
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dras_model.imaging.reading.confinement import confine
+from dras_model.imaging.reading.limits import Limits
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dras_model.imaging.reading.messages import Message
+
+
+def main() -> None:
+    """Read the study of the request on standard input."""
+    request = json.loads(sys.stdin.buffer.readline())
+    guards = confine(Limits(**request["limits"]), parent=request["parent"])
+    from dras_model.imaging.reading.messages import Ready, encode  # noqa: PLC0415 - see the top
+
+    out = os.dup(1)
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(null, stream)
+
+    def say(message: "Message") -> None:
+        line = memoryview(encode(message))
+        while line:
+            line = line[os.write(out, line) :]
+
+    say(Ready(guards=tuple(guards)))
+    say(_answer(request, say))
+    # Neither the interpreter's end nor a codec's can fail any more, and no buffer waits to be written.
+    os._exit(0)
+
+
+def _answer(request: dict[str, Any], say: "Callable[[Message], None]") -> "Message":
+    """Read, and return what is to be said of it."""
+    from dras_model.imaging.reading.messages import Defect, Refusal  # noqa: PLC0415 - see the top
+    from dras_model.results.codes import Code  # noqa: PLC0415
+    from dras_model.results.errors import Refused, StudyRefused  # noqa: PLC0415
+
+    try:
+        return _read(request, say)
+    except Refused as refused:
+        return Refusal.of(refused)
+    except MemoryError:
+        return Refusal.of(StudyRefused(Code.READER_LIMIT, what="memory"))
+    except Exception as error:  # noqa: BLE001 - the border of the process: its text might quote the study
+        frames = traceback.extract_tb(error.__traceback__)
+        way = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames[-6:])
+        return Defect(where=f"{type(error).__name__} at {way}")
+
+
+def _read(request: dict[str, Any], say: "Callable[[Message], None]") -> "Message":
+    from dras_model.imaging.loading import load_header, load_study  # noqa: PLC0415 - see the top
+    from dras_model.imaging.reading.crew import in_processes  # noqa: PLC0415
+    from dras_model.imaging.reading.messages import Progress, Read, WarningMessage, printable  # noqa: PLC0415
+    from dras_model.peak_memory import peak_rss_mb  # noqa: PLC0415
+
+    source, series_uid = Path(request["source"]), request["series_uid"]
+    scratch = request["scratch"] and Path(request["scratch"])
+    digest = None
+    if request["voxels"] is None:
+        header = load_header(source, series_uid=series_uid, scratch=scratch)
+    else:
+        study = load_study(
+            source,
+            series_uid=series_uid,
+            scratch=scratch,
+            allocate=lambda shape: _shared(request["voxels"], shape),
+            each=lambda work, n: in_processes(work, n, lambda fraction: say(Progress(fraction=fraction))),
+        )
+        header, digest = study.header, study.input_sha256
+    return Read(
+        series_uid=printable(header.series_uid),
+        candidates=header.candidates,
+        acquisition=header.acquisition,
+        shape=header.grid.shape,
+        affine=tuple(header.grid.affine.ravel().tolist()),
+        warnings=tuple(WarningMessage.of(warning) for warning in header.warnings),
+        peak_rss_mb=peak_rss_mb(),
+        input_sha256=digest,
+    )
+
+
+def _shared(descriptor: int, shape: tuple[int, int, int]) -> "NDArray[np.float32]":
+    """Lay an array of zeros over the memory that the parent will look at."""
+    import numpy as np  # noqa: PLC0415 - see the top
+
+    n_bytes = 4 * shape[0] * shape[1] * shape[2]
+    os.ftruncate(descriptor, n_bytes)
+    return np.frombuffer(mmap.mmap(descriptor, n_bytes), dtype=np.float32).reshape(shape)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""Times every stage of a whole study, warm, and the resampling against SimpleITK's in the same run.
+"""Times every stage of a whole study, warm, and takes its peak memory.
 
 Prints a table and writes JSON. The study is a phantom of the size asked for, or any that is named.
 """
@@ -9,19 +9,13 @@ import os
 import platform
 import statistics
 import tempfile
-import time
 from pathlib import Path
-
-import numpy as np
-import SimpleITK as sitk
 
 from dras_model import __version__
 from dras_model.encoder.runtime import Encoder
-from dras_model.imaging.parallel import available_cores, one_blas_thread
+from dras_model.imaging.parallel import available_cores
 from dras_model.imaging.phantom import PhantomSpec, make_phantom
 from dras_model.imaging.phantom_dicom import write_series
-from dras_model.imaging.resampling import resample_box, unit_grid
-from dras_model.imaging.study import read_study
 from dras_model.library import open_atlas, open_bundle
 from dras_model.pipeline import extract
 
@@ -49,7 +43,6 @@ def main() -> None:
             "machine": _machine(),
             "median_seconds": {name: value for name, value in stages.items() if name != "peak_rss_mb"},
             "peak_rss_mb": max(run.timings["peak_rss_mb"] for run in runs),
-            "resampling": _resampling(study) if options.itk else None,
         }
     _print(report)
     options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +55,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--slices", type=int, default=300)
     parser.add_argument("--matrix", type=int, default=512)
     parser.add_argument("--runs", type=int, default=3, help="counted runs, after one that warms up")
-    parser.add_argument("--itk", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--out", type=Path, default=RESULTS / "pipeline.json")
     return parser.parse_args()
 
@@ -70,29 +62,6 @@ def _options() -> argparse.Namespace:
 def _phantom(folder: Path, n_slices: int, matrix: int) -> Path:
     write_series(make_phantom(PhantomSpec(seed=1, n_slices=n_slices, matrix=matrix)).volume, folder)
     return folder
-
-
-def _resampling(study: Path) -> dict[str, float]:
-    """Both ways to 1 mm, whole volume, in this run: seconds, their ratio, and the largest difference."""
-    volume = read_study(study).volume
-    grid = unit_grid(volume.grid)
-    started = time.perf_counter()
-    with one_blas_thread():
-        ours = resample_box(volume, np.zeros(3, np.int64), np.array(grid.shape))
-    ours_s = time.perf_counter() - started
-    image = sitk.GetImageFromArray(volume.hu)
-    image.SetSpacing(volume.grid.spacing_mm[::-1])
-    started = time.perf_counter()
-    resampled = sitk.Resample(
-        image, grid.shape[::-1], sitk.Transform(), sitk.sitkBSpline, (0.0,) * 3, (1.0,) * 3,
-        (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0), -1024.0,
-    )  # fmt: skip
-    itk_s = time.perf_counter() - started
-    inside = tuple(
-        slice(0, int((n - 1) * size)) for n, size in zip(volume.hu.shape, volume.grid.spacing_mm, strict=True)
-    )
-    difference = float(np.abs(ours - sitk.GetArrayFromImage(resampled))[inside].max())
-    return {"ours_s": ours_s, "itk_s": itk_s, "ratio": itk_s / ours_s, "largest_difference_hu": difference}
 
 
 def _machine() -> dict[str, object]:
@@ -110,12 +79,6 @@ def _print(report: dict[str, object]) -> None:
     for stage, seconds in report["median_seconds"].items():
         print(f"  {stage:<14}{seconds:8.2f} s")
     print(f"  {'peak RSS':<14}{report['peak_rss_mb']:8.0f} MB")
-    if report["resampling"]:
-        figures = report["resampling"]
-        print(
-            f"  resampling of the whole volume: {figures['ours_s']:.2f} s, SimpleITK {figures['itk_s']:.2f} s,"
-            f" {figures['ratio']:.1f} x; largest difference {figures['largest_difference_hu']:.4f} HU"
-        )
 
 
 if __name__ == "__main__":

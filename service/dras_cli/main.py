@@ -11,6 +11,8 @@ from dras_cli.lazy import Entry, LazyGroup
 
 _COMMANDS = {
     "extract": Entry("dras_cli.commands.extract:extract", "Turn one CT study into features and scores."),
+    "pair": Entry("dras_cli.commands.pair:pair", "Score an inspiration and an expiration together."),
+    "compare": Entry("dras_cli.commands.compare:compare", "Say how stored results of one person differ."),
     "inspect": Entry("dras_cli.commands.inspect:inspect", "Say what would be used, without computing."),
     "serve": Entry("dras_cli.commands.serve:serve", "Run the service on this machine."),
     "submit": Entry("dras_cli.commands.submit:submit", "Send a study to a service and wait for its result."),

@@ -32,7 +32,9 @@ class EncoderChoice:
 def encoder_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--atlas`, `--bundle`, `--device` and `--threads`, given to the command as `encoder`."""
 
-    @click.option("--atlas", metavar="NAME|PATH", help="Atlas to align to; the built-in one by default.")
+    @click.option(
+        "--atlas", metavar="NAME|PATH", help="Atlas to align to; the bundle's, or the built-in one."
+    )
     @click.option("--bundle", metavar="NAME|PATH", help="Model bundle; the atlas' default one by default.")
     @click.option(
         "--device", type=click.Choice(["cpu", "cuda"]), help="Where the encoder runs; cpu by default."
@@ -50,6 +52,84 @@ def encoder_options(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(encoder=EncoderChoice(atlas, bundle, device, threads), **rest)
 
     return collect
+
+
+def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:  # size: a decorator an option
+    """Add what may be chosen about one study, given to the command as `choices`."""
+
+    @series_option
+    @click.option("--segmenter", metavar="MODULE:FUNCTION", help="A lung segmenter in the place of ours.")
+    @click.option(
+        "--lung-mask",
+        type=AnyPath,
+        metavar="MASK",
+        help="Lungs on the scan's voxels (NIfTI, NRRD, MHA or DICOM SEG) in the place of our segmentation: 1 right"
+        " and 2 left (3 airway), or 50 right and 100 left, or one label, which is cut in two.",
+    )
+    @click.option(
+        "--lung-labels",
+        type=(click.IntRange(1, 255), click.IntRange(1, 255)),
+        metavar="RIGHT LEFT",
+        help="Labels of the lung mask, where they are others.",
+    )
+    @click.option(
+        "--phase",
+        type=click.Choice(["inspiration", "expiration", "auto"]),
+        default="auto",
+        show_default=True,
+        help="Breath of the scan; auto takes it from the descriptions in the header.",
+    )
+    @click.option(
+        "--reference-volume-ml",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="ML",
+        help="Lung volume that the volume-adjusted Perc15 refers to.",
+    )
+    @click.option(
+        "--lobes",
+        type=AnyPath,
+        metavar="MASK",
+        help="Label map of the lobes on the scan's voxels: 1 left upper, 2 left lower, 3 right upper, 4 right"
+        " middle, 5 right lower.",
+    )
+    @click.option(
+        "--harmonise/--no-harmonise",
+        default=True,
+        show_default=True,
+        help="Also give the scores of the thin tail as a soft kernel without noise would show them.",
+    )
+    @click.option(
+        "--limits", type=AnyPath, metavar="FILE.toml", help="Limits of scores and warnings by name."
+    )
+    @functools.wraps(command)
+    def collect(
+        *, series: str | None, segmenter: str | None, limits: Path | None, lobes: Path | None, **rest: Any
+    ) -> Any:
+        lung_mask, lung_labels = rest.pop("lung_mask"), rest.pop("lung_labels")
+        if lung_mask is not None and segmenter is not None:
+            raise click.UsageError("give a lung mask or a segmenter, not both")
+        if lung_labels is not None and lung_mask is None:
+            raise click.UsageError("--lung-labels belongs to --lung-mask")
+        from dras_model.pipeline import Choices  # noqa: PLC0415 - only where a study is computed
+        from dras_model.scores.limits import Limits, read_limits  # noqa: PLC0415
+        from dras_model.scores.scoring import ScoringChoices  # noqa: PLC0415
+
+        chosen = Limits() if limits is None else read_limits(limits)
+        scoring = ScoringChoices(
+            rest.pop("phase"), rest.pop("reference_volume_ml"), lobes, chosen, rest.pop("harmonise")
+        )
+        return command(choices=Choices(series, segmenter, scoring, lung_mask, lung_labels), **rest)
+
+    return collect
+
+
+def device_options(command: _Command) -> _Command:
+    """Add `--device` and `--threads` alone."""
+    device = click.option(
+        "--device", type=click.Choice(["cpu", "cuda"]), help="Where the encoder runs; cpu by default."
+    )
+    threads = click.option("--threads", type=click.IntRange(min=1), help="Cores to use; all by default.")
+    return device(threads(command))
 
 
 def json_option(command: _Command) -> _Command:

@@ -11,18 +11,21 @@ from rich.text import Text
 from dras_model.results.study import Inspection, Region, Score, StudyResult, StudyWarning
 
 _FILE_WIDTH = 140
+# What fits the width of a terminal; result.json and regions.csv hold all.
+HEADLINE = frozenset(
+    {"LAA-950insp", "LAA-910insp", "LAA-856exp", "Perc15", "MLD", "volume", "mass", "LAC-D", "heterogeneity"}
+)
 _INDENTED = {region for region in Region if "_" in region}
 
 
 def print_result(result: StudyResult, *, console: Console | None = None) -> None:
     """Print what a person wants to see of a result."""
-    console = console or _standard_output()
+    console = console or standard_output()
     console.print(f"[bold]{escape(result.notice)}[/bold]")
     print_warnings(result.warnings, console=console)
     console.print(scores_table(result.scores))
-    for score in result.scores:
-        if score.reason is not None:
-            console.print(f"{score.code}, {score.region}: no value, {escape(score.reason)}")
+    for line in _reasons(result.scores):
+        console.print(line)
     patches, weights = result.qc.patches, escape(result.provenance.weights.training)
     console.print(
         f"{patches.n_valid} of {patches.n_patches} patches valid, weights: {weights},"
@@ -38,8 +41,22 @@ def print_warnings(warnings: Iterable[StudyWarning], *, console: Console) -> Non
         console.print(Text.assemble((f"{warning.code}{mark}", colour), " ", warning.message))
 
 
+def _reasons(scores: Sequence[Score]) -> list[str]:
+    """Say once for each score and reason in how many regions there is no value."""
+    regions: dict[tuple[str, str], list[str]] = {}
+    for score in scores:
+        if score.reason is not None:
+            regions.setdefault((score.code, score.reason), []).append(score.region.value)
+    return [
+        f"{code}, {found[0].replace('_', ' ') if len(found) == 1 else f'{len(found)} regions'}: no value,"
+        f" {escape(reason)}"
+        for (code, reason), found in regions.items()
+    ]
+
+
 def scores_table(scores: Sequence[Score]) -> Table:
-    """Return regions as rows and scores as columns."""
+    """Return regions as rows and the scores of HEADLINE, measured in the raw image, as columns."""
+    scores = [score for score in scores if score.code in HEADLINE and score.image == "raw"]
     table = Table(
         title="Regional scores",
         title_justify="left",
@@ -63,7 +80,7 @@ def scores_table(scores: Sequence[Score]) -> Table:
 
 def print_inspection(found: Inspection, *, console: Console | None = None) -> None:
     """Print which series would be used, its geometry, and every warning."""
-    console = console or _standard_output()
+    console = console or standard_output()
     print_warnings(found.warnings, console=console)
     table = Table(
         title="Series", title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
@@ -85,11 +102,12 @@ def print_inspection(found: Inspection, *, console: Console | None = None) -> No
     )
 
 
-def _standard_output() -> Console:
+def standard_output() -> Console:
+    """Return where results are printed."""
     console = Console()
     # Without a terminal rich assumes 80 columns and cuts headings off; a file has room.
     return console if console.is_terminal else Console(width=_FILE_WIDTH)
 
 
 def _number(value: float | None, unit: str) -> str:
-    return "–" if value is None else f"{value:.2f}" if unit == "%" else f"{value:.1f}"
+    return "–" if value is None else f"{value:.2f}" if unit in {"%", "1"} else f"{value:.1f}"

@@ -1,6 +1,8 @@
 """Embeddings as arrays: by patch in `features.npz`, by place in `feature_map.nii.gz`."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +12,18 @@ from dras_model.imaging.patches import Patches
 from dras_model.imaging.volume import Grid
 
 
-def write_features(path: Path, patches: Patches, atlas: Atlas, embeddings: NDArray[np.float32]) -> None:
-    """Write one row per patch, in the atlas' order; equal content gives equal bytes."""
+def write_features(
+    path: Path,
+    patches: Patches,
+    atlas: Atlas,
+    *,
+    embeddings: NDArray[np.float32],
+    densitometry: Mapping[str, NDArray[np.float32]],
+) -> None:
+    """Write one row per patch, in the atlas' order; equal content gives equal bytes.
+
+    `densitometry` holds more columns (n,) by name.
+    """
     np.savez(
         path,
         embeddings=embeddings,
@@ -20,9 +32,8 @@ def write_features(path: Path, patches: Patches, atlas: Atlas, embeddings: NDArr
         valid=patches.valid,
         inside=patches.inside,
         lung_fraction=patches.lung_fraction,
-        laa950=patches.laa950,
-        mean_hu=patches.mean_hu,
         corner_mm=patches.corner_mm,
+        **dict[str, Any](densitometry),
     )
 
 

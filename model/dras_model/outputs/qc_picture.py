@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dras_model.imaging.atlas import LEFT, ORIENTATION, RIGHT
 from dras_model.imaging.lungs import AIRWAY
-from dras_model.imaging.patches import LAA_HU, Patches
+from dras_model.imaging.patches import Patches
 from dras_model.imaging.volume import LabelMap, Volume
 from dras_model.results.study import NOTICE, Region, StudyResult
 
@@ -30,6 +30,7 @@ LOW_ATTENUATION, VALID_PATCH, INVALID_PATCH = "#ff4d6d", "#ffffff", "#b388ff"
 WARNING, SEVERE = "#d29922", "#ff7b72"
 WINDOW_HU = (-1050.0, 250.0)  # wide enough for lung and mediastinum
 MARGIN_MM = 25.0
+LAA_HU = -950.0
 # code, heading, unit shown, format
 TABLE = (
     ("LAA-950insp", "LAA-950", "%", ".2f"),
@@ -38,6 +39,11 @@ TABLE = (
     ("MLD", "MLD", "HU", ".0f"),
     ("volume", "Volume", "L", ".2f"),
 )
+# Rows that fit: lungs and thirds; the rest is in `regions.csv`.
+TABLE_REGIONS = (
+    Region.WHOLE, Region.RIGHT, Region.LEFT, Region.APICAL, Region.MIDDLE, Region.BASAL, Region.RIGHT_APICAL,
+    Region.RIGHT_MIDDLE, Region.RIGHT_BASAL, Region.LEFT_APICAL, Region.LEFT_MIDDLE, Region.LEFT_BASAL,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +193,13 @@ def _dress(axes: Axes, section: Section) -> None:
     if section.axis == 2:
         axes.invert_xaxis()
     for x, y, letter in ((0.015, 0.5, left), (0.985, 0.5, right), (0.5, 0.975, top)):
-        _write(
+        write_text(
             axes, x, y, letter, transform=axes.transAxes, color=INK, fontsize=9, fontweight="bold",
             ha="center", va="center", path_effects=[Stroke(linewidth=2.5, foreground=BACKGROUND), Normal()],
         )  # fmt: skip
 
 
-def _write(place: Axes | Figure, x: float, y: float, text: str, **style: Any) -> None:
+def write_text(place: Axes | Figure, x: float, y: float, text: str, **style: Any) -> None:
     """Put a text as it is: tags may hold dollar signs, which are no formula, and control characters."""
     shown = "".join(letter for letter in text if letter.isprintable())
     place.text(x, y, shown, parse_math=False, **style)
@@ -208,13 +214,13 @@ def _write_titles(figure: Figure, result: StudyResult) -> None:
         f"kernel {acquisition.kernel or 'unknown'}",
         acquisition.manufacturer or "unknown scanner",
     ]
-    _write(figure, 0.012, 0.972, "Lungs, patches and low attenuation", color=INK, fontsize=15, va="center")
-    _write(figure, 0.012, 0.942, "   ·   ".join(facts), color=FAINT, fontsize=10, va="center")
+    write_text(figure, 0.012, 0.972, "Lungs, patches and low attenuation", color=INK, fontsize=15, va="center")
+    write_text(figure, 0.012, 0.942, "   ·   ".join(facts), color=FAINT, fontsize=10, va="center")
     weights = result.provenance.weights.training
-    _write(figure, 0.988, 0.972, NOTICE, color=INK, fontsize=11, ha="right", va="center")
+    write_text(figure, 0.988, 0.972, NOTICE, color=INK, fontsize=11, ha="right", va="center")
     colour = SEVERE if weights == "untrained" else FAINT
     shown = f"encoder weights: {weights}"
-    _write(figure, 0.988, 0.943, shown, color=colour, fontsize=10, ha="right", va="center")
+    write_text(figure, 0.988, 0.943, shown, color=colour, fontsize=10, ha="right", va="center")
 
 
 def _write_panel(axes: Axes, result: StudyResult) -> None:
@@ -238,26 +244,26 @@ def _write_legend(axes: Axes, y: float) -> float:
     )
     for x, (name, colour) in zip((0.03, 0.16, 0.28, 0.43, 0.65, 0.81), entries, strict=True):
         axes.plot([x, x + 0.03], [y, y], color=colour, linewidth=2.5, solid_capstyle="butt")
-        _write(axes, x + 0.04, y, name, color=INK, fontsize=8, va="center")
+        write_text(axes, x + 0.04, y, name, color=INK, fontsize=8, va="center")
     return y
 
 
 def _write_table(axes: Axes, result: StudyResult, y: float) -> float:
     columns = [0.42, 0.56, 0.69, 0.82, 0.99]
     for x, (_, title, unit, _) in zip(columns, TABLE, strict=True):
-        _write(axes, x, y, title, color=FAINT, fontsize=8.5, ha="right")
-        _write(axes, x, y - 0.02, unit, color=FAINT, fontsize=7.5, ha="right")
+        write_text(axes, x, y, title, color=FAINT, fontsize=8.5, ha="right")
+        write_text(axes, x, y - 0.02, unit, color=FAINT, fontsize=7.5, ha="right")
     y -= 0.028
-    for region in Region:
+    for region in TABLE_REGIONS:
         y -= 0.026
         indent = 0.06 if "_" in region.value else 0.03
         name = region.value.replace("_", " ")
         weight = "bold" if region is Region.WHOLE else "normal"
-        _write(axes, indent, y, name, color=INK if indent < 0.05 else FAINT, fontsize=9, fontweight=weight)
+        write_text(axes, indent, y, name, color=INK if indent < 0.05 else FAINT, fontsize=9, fontweight=weight)
         for x, (code, _, unit, form) in zip(columns, TABLE, strict=True):
             value = result.score(code, region).value
             shown = "–" if value is None else format(value / 1000.0 if unit == "L" else value, form)
-            _write(axes, x, y, shown, color=INK, fontsize=9, ha="right", fontweight=weight)
+            write_text(axes, x, y, shown, color=INK, fontsize=9, ha="right", fontweight=weight)
     return y
 
 
@@ -272,7 +278,7 @@ def _write_quality(axes: Axes, result: StudyResult, y: float) -> float:
         f" {patches.n_little_lung} with too little lung"
     )
     for line in (alignment, validity):
-        _write(axes, 0.03, y, line, color=FAINT, fontsize=8.5)
+        write_text(axes, 0.03, y, line, color=FAINT, fontsize=8.5)
         y -= 0.023
     return y
 
@@ -281,15 +287,15 @@ def _write_warnings(axes: Axes, result: StudyResult, y: float) -> None:
     shown = sorted(result.warnings, key=lambda warning: warning.severity != "severe")
     severe = any(warning.severity == "severe" for warning in shown)
     title = f"{len(shown) or 'no'} warning{'' if len(shown) == 1 else 's'}{', severe ones first' if severe else ''}"
-    _write(axes, 0.03, y, title, color=INK, fontsize=10, fontweight="bold")
+    write_text(axes, 0.03, y, title, color=INK, fontsize=10, fontweight="bold")
     for warning in shown:
         lines = textwrap.wrap(warning.message, 68)
         if y - 0.024 - 0.021 * (len(lines) + 1) < 0.0:
-            _write(axes, 0.03, y - 0.024, "… more in result.json", color=FAINT, fontsize=8.5)
+            write_text(axes, 0.03, y - 0.024, "… more in result.json", color=FAINT, fontsize=8.5)
             return
         y -= 0.025
         colour = SEVERE if warning.severity == "severe" else WARNING
-        _write(axes, 0.03, y, warning.code.value, color=colour, fontsize=8.5, fontweight="bold")
+        write_text(axes, 0.03, y, warning.code.value, color=colour, fontsize=8.5, fontweight="bold")
         for line in lines:
             y -= 0.02
-            _write(axes, 0.03, y, line, color=INK, fontsize=8)
+            write_text(axes, 0.03, y, line, color=INK, fontsize=8)

@@ -46,6 +46,14 @@ class Code(StrEnum):
     VOLUME_TOO_LARGE = "VOLUME_TOO_LARGE"
     REGISTRATION_FAILED = "REGISTRATION_FAILED"
     NIFTI_INVALID = "NIFTI_INVALID"
+    READER_CRASHED = "READER_CRASHED"
+    READER_LIMIT = "READER_LIMIT"
+    MASK_GEOMETRY = "MASK_GEOMETRY"
+    MASK_INVALID = "MASK_INVALID"
+    PHASES_SWAPPED = "PHASES_SWAPPED"
+    SAME_STUDY = "SAME_STUDY"
+    RESULT_INVALID = "RESULT_INVALID"
+    RESULT_VERSION = "RESULT_VERSION"
 
     # Warnings
     SHARP_KERNEL = "SHARP_KERNEL"
@@ -57,14 +65,41 @@ class Code(StrEnum):
     NOT_INSPIRATION = "NOT_INSPIRATION"
     SEGMENTATION_SUSPECT = "SEGMENTATION_SUSPECT"
     REGISTRATION_SUSPECT = "REGISTRATION_SUSPECT"
+    ORIENTATION_SUSPECT = "ORIENTATION_SUSPECT"
     ATYPICAL = "ATYPICAL"
     TILT = "TILT"
     INTERPOLATED_SLICES = "INTERPOLATED_SLICES"
+    AVERAGED_VOXELS = "AVERAGED_VOXELS"
+    RESCALE_ASSUMED = "RESCALE_ASSUMED"
     LOSSY = "LOSSY"
     DERIVED_IMAGE = "DERIVED_IMAGE"
     FILES_IGNORED = "FILES_IGNORED"
+    NONSTANDARD_FILE = "NONSTANDARD_FILE"
+    EXECUTABLE_PREAMBLE = "EXECUTABLE_PREAMBLE"
     ACQUISITION_UNKNOWN = "ACQUISITION_UNKNOWN"
     UNTRAINED_WEIGHTS = "UNTRAINED_WEIGHTS"
+    HIGH_NOISE = "HIGH_NOISE"
+    LOW_DOSE = "LOW_DOSE"
+    ITERATIVE_RECON = "ITERATIVE_RECON"
+    HU_FLOOR = "HU_FLOOR"
+    HARMONISATION_LIMITED = "HARMONISATION_LIMITED"
+    AIR_CALIBRATION = "AIR_CALIBRATION"
+    KVP_NOT_120 = "KVP_NOT_120"
+    NOT_SUPINE = "NOT_SUPINE"
+    OUT_OF_DOMAIN = "OUT_OF_DOMAIN"
+    NOT_EXPIRATION = "NOT_EXPIRATION"
+    DEFORMATION_SUSPECT = "DEFORMATION_SUSPECT"
+    MIXED_SCANNER = "MIXED_SCANNER"
+    KERNEL_DIFFERS = "KERNEL_DIFFERS"
+    THICKNESS_DIFFERS = "THICKNESS_DIFFERS"
+    KVP_DIFFERS = "KVP_DIFFERS"
+    CONTRAST_DIFFERS = "CONTRAST_DIFFERS"
+    RECONSTRUCTION_DIFFERS = "RECONSTRUCTION_DIFFERS"
+    COMPARABILITY_UNKNOWN = "COMPARABILITY_UNKNOWN"
+    INFLATION_DIFFERS = "INFLATION_DIFFERS"
+    METHOD_DIFFERS = "METHOD_DIFFERS"
+    DEFINITION_DIFFERS = "DEFINITION_DIFFERS"
+    EMBEDDINGS_INCOMPARABLE = "EMBEDDINGS_INCOMPARABLE"
 
     # Set-up
     ATLAS_INVALID = "ATLAS_INVALID"
@@ -72,10 +107,15 @@ class Code(StrEnum):
     BUNDLE_INVALID = "BUNDLE_INVALID"
     BUNDLE_NOT_FOUND = "BUNDLE_NOT_FOUND"
     BUNDLE_ATLAS_MISMATCH = "BUNDLE_ATLAS_MISMATCH"
+    BUNDLE_ATLAS_MISSING = "BUNDLE_ATLAS_MISSING"
+    BUNDLE_UNTRUSTED = "BUNDLE_UNTRUSTED"
+    KEY_INVALID = "KEY_INVALID"
     CHECKPOINT_INVALID = "CHECKPOINT_INVALID"
     SEGMENTER_INVALID = "SEGMENTER_INVALID"
     MISSING_EXTRA = "MISSING_EXTRA"
     OUTPUT_NOT_WRITABLE = "OUTPUT_NOT_WRITABLE"
+    READER_UNAVAILABLE = "READER_UNAVAILABLE"
+    LIMITS_INVALID = "LIMITS_INVALID"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +138,7 @@ def _setup(sentence: str) -> CodeEntry:
     return CodeEntry(Kind.SETUP, sentence)
 
 
+# size: one table of all codes; split in two it could not be read beside the enumeration.
 CODES: Mapping[Code, CodeEntry] = MappingProxyType(
     {
         Code.NOT_FOUND: _refusal("There is no readable file or folder at {path}."),
@@ -135,7 +176,7 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
             " {most_percent:.0f} % and {most_gap_mm:.0f} mm can be bridged."
         ),
         Code.MIXED_PATIENT: _refusal(
-            "The files name {n_patients} patients; give one study, or name a series by its Series Instance UID."
+            "The files name {n_patients} patients; give one study, or name a series by its UID ({series})."
         ),
         Code.PIXEL_FORMAT: _refusal(
             "{keyword} is {found}, allowed is {allowed}; the pixels cannot be trusted."
@@ -159,6 +200,23 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
         ),
         Code.REGISTRATION_FAILED: _refusal("The lungs cannot be aligned to the atlas: {reason}."),
         Code.NIFTI_INVALID: _refusal("The NIfTI file cannot be used: {reason}."),
+        Code.READER_CRASHED: _refusal(
+            "A file of the study brought its reader down ({how}): it is damaged or hostile."
+        ),
+        Code.READER_LIMIT: _refusal("Reading the study takes more {what} than its size allows."),
+        Code.MASK_GEOMETRY: _refusal(
+            "The mask does not lie on the voxels of the scan: the mask has {mask}, the scan {scan}."
+        ),
+        Code.MASK_INVALID: _refusal("The mask cannot be used: {reason}."),
+        Code.PHASES_SWAPPED: _refusal(
+            "The scan given as expiration holds {expiration_ml:.0f} mL, the inspiration only"
+            " {inspiration_ml:.0f} mL; give the inspiration first."
+        ),
+        Code.SAME_STUDY: _refusal("The same images were given twice; give two different scans."),
+        Code.RESULT_INVALID: _refusal("{path} holds no result of `dras extract`: {reason}."),
+        Code.RESULT_VERSION: _refusal(
+            "{path} is a result of schema {found}, this version reads {expected}; extract the study again."
+        ),
         Code.SHARP_KERNEL: _warning(
             "The convolution kernel {kernel} is sharp: noise raises LAA and lowers Perc15 (by 7 to 14 points of"
             " LAA-950 in published and measured pairs)."
@@ -181,6 +239,7 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
         ),
         Code.SEGMENTATION_SUSPECT: _warning("The lung segmentation is doubtful: {evidence}."),
         Code.REGISTRATION_SUSPECT: _warning("The alignment to the atlas is doubtful: {evidence}."),
+        Code.ORIENTATION_SUSPECT: _warning("The image contradicts its stated orientation: {evidence}."),
         Code.ATYPICAL: _warning("The lungs are atypical: {evidence}."),
         Code.TILT: _warning(
             "The gantry was tilted by {degrees:.1f}°; slices were sheared to the true geometry."
@@ -189,9 +248,23 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
             "Slices were interpolated between their true positions: {n_missing} were missing, the widest gap is"
             " {gap_mm:.1f} mm."
         ),
+        Code.AVERAGED_VOXELS: _warning(
+            "The scan holds {megavoxels:.0f} million voxels; blocks of {block} were averaged to {size} for analysis,"
+            " which lowers noise and with it LAA."
+        ),
+        Code.RESCALE_ASSUMED: _warning(
+            "The header has no rescale to Hounsfield units; the values were taken as they are, because air and soft"
+            " tissue lie where Hounsfield units have them."
+        ),
         Code.LOSSY: _warning("The images were compressed with loss."),
         Code.DERIVED_IMAGE: _warning("The series is marked as derived, not as an original reconstruction."),
         Code.FILES_IGNORED: _warning("{n_ignored} files or images were ignored ({reasons})."),
+        Code.NONSTANDARD_FILE: _warning(
+            "{n_files} files depart from the DICOM file format and were read all the same ({departures})."
+        ),
+        Code.EXECUTABLE_PREAMBLE: _warning(
+            "{n_files} files begin like a program; that beginning was not kept, the source may be hostile."
+        ),
         Code.ACQUISITION_UNKNOWN: _warning(
             "The input carries no acquisition data: kernel, contrast and dose are unknown."
         ),
@@ -199,6 +272,72 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
             "The encoder's weights are untrained (seed {seed}): embeddings show that the service works and have"
             " no clinical meaning."
         ),
+        Code.HIGH_NOISE: _warning(
+            "The noise in the trachea is {noise_hu:.0f} HU (limit {limit_hu:.0f} HU): it raises LAA and lowers"
+            " Perc15."
+        ),
+        Code.LOW_DOSE: _warning(
+            "The dose is low ({evidence}): noise and dose reduction move voxels across the thresholds."
+        ),
+        Code.ITERATIVE_RECON: _warning(
+            "The images were reconstructed iteratively or by a learnt method: LAA comes out lower than by"
+            " filtered back-projection."
+        ),
+        Code.HU_FLOOR: _warning(
+            "{percent:.2f} % of the lung voxels have the lowest value, {lowest_hu:.0f} HU: values are cut off"
+            " there, or padding lies inside the lungs."
+        ),
+        Code.HARMONISATION_LIMITED: _warning(
+            "Harmonisation over kernel and noise is limited: {evidence}."
+        ),
+        Code.AIR_CALIBRATION: _warning(
+            "Air in the trachea measures {air_hu:.0f} HU, outside {low_hu:.0f} to {high_hu:.0f} HU: every density"
+            " is shifted."
+        ),
+        Code.KVP_NOT_120: _warning(
+            "The tube voltage was {kvp:.0f} kV; thresholds and normal values are for {expected_kvp:.0f} kV."
+        ),
+        Code.NOT_SUPINE: _warning(
+            "The patient did not lie supine ({position}): density and its distribution depend on posture."
+        ),
+        Code.OUT_OF_DOMAIN: _warning(
+            "The {what} is {value:.5g} {unit}, outside {low:g} to {high:g} {unit}, where the scores were verified."
+        ),
+        Code.NOT_EXPIRATION: _warning(
+            "The second scan may not be at expiration ({evidence}): gas trapping assumes it."
+        ),
+        Code.DEFORMATION_SUSPECT: _warning(
+            "The inspiration could not be laid onto the expiration reliably ({evidence}): no PRM is given."
+        ),
+        Code.MIXED_SCANNER: _warning(
+            "The scanners differ ({evidence}): densities of two scanners differ by themselves."
+        ),
+        Code.KERNEL_DIFFERS: _warning(
+            "The kernels differ ({baseline} and {other}): differences of LAA and percentiles are not to be read as"
+            " change (a kernel alone moves LAA-950 by 7 to 14 points)."
+        ),
+        Code.THICKNESS_DIFFERS: _warning(
+            "The slices are {baseline_mm:.2f} and {other_mm:.2f} mm thick: thicker ones show less low attenuation."
+        ),
+        Code.KVP_DIFFERS: _warning("The tube voltages differ ({baseline:.0f} and {other:.0f} kV)."),
+        Code.CONTRAST_DIFFERS: _warning(
+            "One of the scans was made with contrast agent ({evidence}): it raises lung density and lowers LAA."
+        ),
+        Code.RECONSTRUCTION_DIFFERS: _warning(
+            "One of the scans was reconstructed iteratively: noise and low densities differ by that alone."
+        ),
+        Code.COMPARABILITY_UNKNOWN: _warning(
+            "It cannot be checked whether both scans share {what}: a header is silent."
+        ),
+        Code.INFLATION_DIFFERS: _warning(
+            "The lungs hold {percent:+.1f} % of volume against the first scan (limit {limit_percent:.0f} %):"
+            " inflation alone moves LAA and Perc15; see the volume-adjusted Perc15."
+        ),
+        Code.METHOD_DIFFERS: _warning("The results were not made in the same way ({evidence})."),
+        Code.DEFINITION_DIFFERS: _warning(
+            "The definition of {codes} differs between the results: no difference is given."
+        ),
+        Code.EMBEDDINGS_INCOMPARABLE: _warning("Embeddings cannot be compared: {reason}."),
         Code.ATLAS_INVALID: _setup("The atlas {name} is invalid: {reason}."),
         Code.ATLAS_NOT_FOUND: _setup("There is no atlas at {name}."),
         Code.BUNDLE_INVALID: _setup("The model bundle {name} is invalid: {reason}."),
@@ -206,12 +345,23 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
         Code.BUNDLE_ATLAS_MISMATCH: _setup(
             "The model bundle {name} belongs to atlas {expected}, not to {found}; name the atlas it belongs to."
         ),
+        Code.BUNDLE_ATLAS_MISSING: _setup(
+            "The model bundle {name} belongs to atlas {atlas} ({sha256}), which is not among the atlases in"
+            " {folder}; import that atlas with `dras atlas import`, or name it."
+        ),
+        Code.BUNDLE_UNTRUSTED: _setup(
+            "The model bundle {name} is {state}, and this installation takes signed bundles only; sign it with"
+            " `dras model sign`, or trust its signer with `dras model trust`."
+        ),
+        Code.KEY_INVALID: _setup("The key {name} cannot be used: {reason}."),
         Code.CHECKPOINT_INVALID: _setup("The checkpoint {name} cannot be imported: {reason}."),
         Code.SEGMENTER_INVALID: _setup("The segmenter {name} cannot be used: {reason}."),
         Code.MISSING_EXTRA: _setup(
             "This needs the package {package}; install it with `pip install 'dras[{extra}]'`."
         ),
+        Code.LIMITS_INVALID: _setup("The limits in {name} cannot be used: {reason}."),
         Code.OUTPUT_NOT_WRITABLE: _setup("The output folder {path} cannot be written: {reason}."),
+        Code.READER_UNAVAILABLE: _setup("The process that reads studies does not start: {reason}."),
     }
 )
 

@@ -36,7 +36,7 @@ class Stage(StrEnum):
 
 
 class Region(StrEnum):
-    """The part of the lungs a score speaks of. Thirds are of equal volume within each lung."""
+    """The part of the lungs a score speaks of; `REGION_DEFINITIONS` says where each ends."""
 
     WHOLE = "whole"
     RIGHT = "right"
@@ -50,19 +50,53 @@ class Region(StrEnum):
     LEFT_APICAL = "left_apical"
     LEFT_MIDDLE = "left_middle"
     LEFT_BASAL = "left_basal"
+    CORE = "core"
+    PEEL = "peel"
+    VENTRAL = "ventral"
+    DORSAL = "dorsal"
+    RIGHT_UPPER_LOBE = "right_upper_lobe"
+    RIGHT_MIDDLE_LOBE = "right_middle_lobe"
+    RIGHT_LOWER_LOBE = "right_lower_lobe"
+    LEFT_UPPER_LOBE = "left_upper_lobe"
+    LEFT_LOWER_LOBE = "left_lower_lobe"
 
 
 _THIRD = "third of the volume of each lung, counted along the patient's axis, a slice never split"
+_HALF = "half of the volume of each lung, counted along the patient's antero-posterior axis"
+_DEPTH = "`peel_mm` (provenance, 10 mm by default) from the surface of its lung, the mediastinal one included"
+_WHERE = {
+    Region.WHOLE: "both lungs",
+    Region.RIGHT: "the right lung",
+    Region.LEFT: "the left lung",
+    Region.CORE: f"lung at least {_DEPTH}",
+    Region.PEEL: f"lung less than {_DEPTH}",
+    Region.VENTRAL: f"front {_HALF}",
+    Region.DORSAL: f"back {_HALF}",
+}
+LOBES = tuple(region for region in Region if region.value.endswith("_lobe"))
 REGION_DEFINITIONS: Mapping[Region, str] = MappingProxyType(
     {
-        region: {
-            Region.WHOLE: "both lungs",
-            Region.RIGHT: "the right lung",
-            Region.LEFT: "the left lung",
-        }.get(region, f"{region.value.replace('_', ' ')} {_THIRD}")
+        region: f"{region.value.replace('_', ' ')} of the lobe mask given"
+        if region in LOBES
+        else _WHERE.get(region, f"{region.value.replace('_', ' ')} {_THIRD}")
         for region in Region
     }
 )
+
+
+class Coded(Record):
+    """One concept of a coding scheme of DICOM (PS3.16 8)."""
+
+    scheme: str
+    value: str
+    meaning: str
+
+
+class RegionCode(Record):
+    """A region as DICOM codes it: a site, and the side of it."""
+
+    site: Coded
+    laterality: Coded | None = None
 
 
 class StudyWarning(Record):
@@ -96,12 +130,14 @@ class Score(Record):
     threshold: float | None = Field(None, description="HU")
     comparator: Literal["<=", "<", ">=", ">"] | None = None
     region: Region
+    image: Literal["raw", "harmonised"] = Field("raw", description="which image was measured")
     n_voxels: int
     volume_ml: float
-    phase: Literal["inspiration", "expiration", "unknown"] = "unknown"
+    phase: Literal["inspiration", "expiration", "paired", "unknown"] = "unknown"
     definition: str
     reference: str
     warnings: tuple[Code, ...] = ()
+    details: dict[str, float] = Field(default_factory=dict, description="numbers that qualify `value`")
     reason: str | None = Field(None, description="why `value` is null")
 
     @model_validator(mode="after")
@@ -131,6 +167,16 @@ class Acquisition(Record):
     slice_thickness_mm: float | None = None
     contrast_agent: bool | None = None
     patient_position: str | None = None
+    phase_stated: Literal["inspiration", "expiration"] | None = Field(
+        None, description="the breath that a description names"
+    )
+    exposure_mas: float | None = Field(None, description="of one turn")
+    ctdi_vol_mgy: float | None = None
+    filter_type: str | None = None
+    reconstruction: str | None = Field(None, description="ReconstructionAlgorithm of an enhanced object")
+    iterative: bool | None = Field(None, description="iterative or learnt reconstruction")
+    scanner_key: str | None = Field(None, description="digest that tells one scanner from another")
+    lowest_hu: float | None = Field(None, description="lowest HU that the stored values can express")
 
 
 class Geometry(Record):
@@ -153,7 +199,20 @@ class LungQuality(Record):
     touches_top_percent: float = Field(description="lung in the top slice, of that in the widest")
     touches_bottom_percent: float = Field(description="lung in the bottom slice, of that in the widest")
     touches_side_percent: float = Field(description="slices whose lung reaches the side of the image")
+    dense_percent: float = Field(0.0, description="of the mask, as dense as soft tissue")
+    open_border_percent: float = Field(0.0, description="of what borders the mask, looks like aerated lung")
+    rough_percent: float = Field(0.0, description="of the mask, in spikes, holes and leaks")
     blood_hu: float | None = Field(None, description="median HU of enhanced blood, null where none is seen")
+
+
+class ImageQuality(Record):
+    """Numbers of the image itself, in HU; null where what they are taken from is not seen."""
+
+    air_hu: float | None = Field(description="median of tracheal air, 5 mm inside the airway's surface")
+    noise_hu: float | None = Field(description="standard deviation there, from the upper half of the values")
+    air_voxels: int = Field(description="voxels that both were taken from")
+    lowest_hu: float = Field(description="lowest value of the lungs")
+    at_lowest_percent: float = Field(description="lung voxels of exactly that value")
 
 
 class RegistrationQuality(Record):
@@ -184,6 +243,7 @@ class Quality(Record):
     lungs: LungQuality
     registration: RegistrationQuality
     patches: PatchQuality
+    image: ImageQuality | None = None
 
 
 class WeightsProvenance(Record):
@@ -194,6 +254,8 @@ class WeightsProvenance(Record):
     encoder_sha256: str
     atlas: str
     atlas_sha256: str
+    bundle_sha256: str | None = Field(None, description="of the bundle's manifest, which lists every file")
+    signature: str | None = Field(None, description="`unsigned`, or who signed the bundle")
 
 
 class Provenance(Record):
@@ -221,17 +283,22 @@ class StudyResult(Record):
     regions: dict[Region, str] = Field(
         default_factory=lambda: dict(REGION_DEFINITIONS), description="what each region is"
     )
+    region_codes: dict[Region, RegionCode] = Field(
+        default_factory=dict, description="regions in SNOMED CT, where DICOM has a code"
+    )
     warnings: tuple[StudyWarning, ...]
     qc: Quality
     timings: dict[str, float] = Field(description="seconds a stage, `total`, and `peak_rss_mb`")
     provenance: Provenance
 
-    def score(self, code: str, region: Region | str = Region.WHOLE) -> Score:
-        """Return the one score of `code` in `region`; KeyError where there is none."""
+    def score(
+        self, code: str, region: Region | str = Region.WHOLE, *, image: Literal["raw", "harmonised"] = "raw"
+    ) -> Score:
+        """Return the one score of `code` in `region` of `image`; KeyError where there is none."""
         for score in self.scores:
-            if score.code == code and score.region == region:
+            if score.code == code and score.region == region and score.image == image:
                 return score
-        raise KeyError(f"no score {code} in region {region}")
+        raise KeyError(f"no score {code} in region {region} of the {image} image")
 
 
 class Inspection(Record):

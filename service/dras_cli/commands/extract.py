@@ -5,11 +5,12 @@ from pathlib import Path
 
 import click
 
-from dras_cli.options import AnyPath, EncoderChoice, encoder_options, json_option, series_option
+from dras_cli.options import AnyPath, EncoderChoice, choice_options, encoder_options, json_option
 from dras_cli.progress import busy, stage_bars
 from dras_cli.tables import print_result
 from dras_model.encoder.runtime import Encoder
-from dras_model.library import open_atlas, open_bundle
+from dras_model.library import open_weights
+from dras_model.pipeline import Choices
 from dras_model.pipeline import extract as extract_study
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
@@ -21,8 +22,7 @@ from dras_model.results.errors import SetupRefused
     "-o", "--out", type=AnyPath, required=True, help="Folder for the outputs; appears when complete."
 )
 @encoder_options
-@series_option
-@click.option("--segmenter", metavar="MODULE:FUNCTION", help="A lung segmenter in the place of ours.")
+@choice_options
 @click.option("--timings", type=AnyPath, metavar="FILE.json", help="Write seconds a stage to this file.")
 @click.option("--force", is_flag=True, help="Replace whatever is in the output folder.")
 @json_option
@@ -31,8 +31,7 @@ def extract(
     path: Path,
     out: Path,
     encoder: EncoderChoice,
-    series: str | None,
-    segmenter: str | None,
+    choices: Choices,
     timings: Path | None,
     force: bool,
     as_json: bool,
@@ -42,14 +41,12 @@ def extract(
     PATH is a DICOM folder or file, a zip or tar of one, or a NIfTI file in HU.
     """
     with busy("opening the encoder"):
-        atlas = open_atlas(encoder.atlas)
-        bundle = open_bundle(encoder.bundle, atlas)
+        atlas, bundle = open_weights(encoder.bundle, encoder.atlas)
         opened = Encoder.open(bundle, device=encoder.device or "cpu", threads=encoder.threads)
     with stage_bars() as report:
         result = extract_study(
-            path, out, atlas=atlas, encoder=opened, series_uid=series, segmenter=segmenter, report=report,
-            overwrite=force,
-        )  # fmt: skip
+            path, out, atlas=atlas, encoder=opened, choices=choices, report=report, overwrite=force
+        )
     if timings is not None:
         _write_timings(timings, result.timings)
     if as_json:

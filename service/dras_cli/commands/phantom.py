@@ -9,11 +9,11 @@ from dras_cli.options import AnyPath, json_option
 from dras_cli.phantoms import write_phantom
 from dras_cli.progress import busy
 from dras_model.imaging.phantom import Emphysema, PhantomSpec
-from dras_model.imaging.phantom.spec import COVERAGE_MM, EmphysemaKind, Kernel
+from dras_model.imaging.phantom.spec import COVERAGE_MM, PLACES, EmphysemaKind, Kernel
 from dras_model.results.study import Region
 
 _KINDS = [kind.value for kind in EmphysemaKind if kind is not EmphysemaKind.NONE]
-_PLACES = [region.value for region in Region]
+_PLACES = [region.value for region in PLACES]
 _KERNELS = [kernel.value for kernel in Kernel]
 
 

@@ -19,16 +19,26 @@ _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to bind; 0 takes a free one.")
 @click.option("--data", type=AnyPath, help="Folder for the database, the studies and the results.")
 @encoder_options
+@click.option(
+    "--offer", "offered", metavar="NAME|PATH", multiple=True, help="A further bundle that a job may choose."
+)
 @json_option
 def serve(
-    *, host: str | None, port: int | None, data: Path | None, encoder: EncoderChoice, as_json: bool
+    *,
+    host: str | None,
+    port: int | None,
+    data: Path | None,
+    encoder: EncoderChoice,
+    offered: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Run the service until Ctrl-C.
 
     Options win over the environment (DRAS_GATEWAY__PORT, DRAS_DATA and the like). There is no
     authentication yet, so only a loopback address is taken.
     """
-    settings = _settings(gateway=_given(host=host, port=port), worker=encoder.given(), top=_given(data=data))
+    worker = encoder.given() | _given(offered=offered or None)
+    settings = _settings(gateway=_given(host=host, port=port), worker=worker, top=_given(data=data))
     logging.basicConfig(level=settings.log_level, format=_LOG_FORMAT)
 
     def announce(url: str) -> None:

@@ -25,6 +25,7 @@ DEFAULT_URL = "http://127.0.0.1:8042"  # where `dras serve` listens unless told 
     "--timeout", "timeout_s", type=float, metavar="SECONDS", help="Give up waiting; the job goes on."
 )
 @series_option
+@click.option("--bundle", metavar="NAME", help="Model bundle of the service; its default one by default.")
 @json_option
 def submit(
     *,
@@ -34,6 +35,7 @@ def submit(
     force: bool,
     timeout_s: float | None,
     series: str | None,
+    bundle: str | None,
     as_json: bool,
 ) -> None:
     """Send the study at PATH to a service, wait, and show the result."""
@@ -41,7 +43,7 @@ def submit(
         client = ending.enter_context(Client(url))
         folder = None if out is None else ending.enter_context(new_folder(out, overwrite=force))
         with upload_bar() as on_upload:
-            job = client.submit(path, series=series, on_progress=on_upload)
+            job = client.submit(path, series=series, bundle=bundle, on_progress=on_upload)
         if not as_json:
             click.echo(f"Job {job.id}; it goes on when this command ends.", err=True)
         with job_bar() as on_progress:

@@ -5,9 +5,12 @@ import pytest
 
 import dras_cli.commands.extract as command
 from dras_cli.main import main
+from dras_model.pipeline import Choices
 from dras_model.results.codes import Code
 from dras_model.results.errors import StudyRefused
 from dras_model.results.study import Stage
+from dras_model.scores.limits import Limits
+from dras_model.scores.scoring import ScoringChoices
 from unit.dras_service.examples import study_result
 
 
@@ -32,8 +35,12 @@ def pipeline(monkeypatch):
         return remember
 
     monkeypatch.setattr(command, "extract_study", extract)
-    monkeypatch.setattr(command, "open_atlas", opened("opened atlas"))
-    monkeypatch.setattr(command, "open_bundle", opened("opened bundle"))
+
+    def open_weights(*arguments):
+        calls["opened weights"] = arguments
+        return "opened atlas", "opened bundle"
+
+    monkeypatch.setattr(command, "open_weights", open_weights)
     monkeypatch.setattr(command.Encoder, "open", opened("opened encoder"))
     return calls
 
@@ -43,10 +50,33 @@ def test_options_reach_the_pipeline(pipeline, tmp_path):
     options = ["--bundle", "b", "--atlas", "a", "--series", "1.2", "--device", "cuda", "--threads", "3"]
     assert main(["extract", "study", "-o", str(out), *options]) == 0
     assert (pipeline["source"], pipeline["out"]) == (pathlib.Path("study"), out)
-    assert pipeline["series_uid"] == "1.2"
+    assert pipeline["choices"] == Choices(series_uid="1.2")
     assert pipeline["overwrite"] is False
-    assert pipeline["opened bundle"] == ("b", "opened atlas", {})
+    assert pipeline["opened weights"] == ("b", "a")
     assert pipeline["opened encoder"] == ("opened bundle", {"device": "cuda", "threads": 3})
+
+
+def test_what_is_said_of_the_scan_reaches_its_scoring(pipeline, tmp_path):
+    limits = tmp_path / "limits.toml"
+    limits.write_text("peel_mm = 15\n")
+    options = ["--phase", "expiration", "--reference-volume-ml", "6000", "--lobes", "lobes.nii.gz"]
+    assert main(["extract", "study", "-o", str(tmp_path / "out"), *options, "--limits", str(limits)]) == 0
+    scoring = pipeline["choices"].scoring
+    assert scoring == ScoringChoices("expiration", 6000.0, pathlib.Path("lobes.nii.gz"), Limits(peel_mm=15.0))
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "code"),
+    [
+        (["--phase", "held"], 2, "USAGE"),
+        (["--reference-volume-ml", "0"], 2, "USAGE"),
+        (["--limits", "nowhere.toml"], 4, "LIMITS_INVALID"),
+    ],
+)
+def test_what_cannot_be_said_of_a_scan_is_one_sentence(pipeline, tmp_path, capsys, options, status, code):
+    assert main(["extract", "study", "-o", str(tmp_path / "out"), *options]) == status
+    assert f"dras: {code}:" in capsys.readouterr().err
+    assert "source" not in pipeline
 
 
 def test_standard_output_is_the_result_alone_with_json(pipeline, tmp_path, capsys):

@@ -65,14 +65,14 @@ def test_features_hold_a_row_a_patch_and_equal_bytes_for_equal_content(
         hu=np.zeros((5, 32, 32, 32), np.int16),
         inside=np.array([1, 1, 0.5, 1, 1], np.float32),
         lung_fraction=np.array([1, 1, 1, 0.01, 1], np.float32),
-        laa950=np.full(5, np.nan, np.float32),
-        mean_hu=np.full(5, -850, np.float32),
         corner_mm=np.zeros((5, 3)),
     )
+    columns = {"laa950": np.array([1, 2, 3, 4, np.nan], np.float32)}
     for name in ("one.npz", "other.npz"):
-        write_features(tmp_path / name, patches, lattice, _embeddings())
+        write_features(tmp_path / name, patches, lattice, embeddings=_embeddings(), densitometry=columns)
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "other.npz").read_bytes()
     with np.load(tmp_path / "one.npz", allow_pickle=False) as stored:
         assert stored["valid"].tolist() == [True, True, False, False, True]
         assert stored["corners"].tolist() == CORNERS.tolist()
         assert {len(stored[name]) for name in stored.files} == {5}
+        np.testing.assert_array_equal(stored["laa950"], columns["laa950"])

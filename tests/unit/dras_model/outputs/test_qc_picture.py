@@ -20,8 +20,7 @@ UP, DOWN = np.array([0.0, 0.0, 25.0]), np.array([0.0, 0.0, -25.0])
 CORONAL, SAGITTAL_RIGHT, SAGITTAL_LEFT, AXIAL_MIDDLE = (0, 0), (0, 1), (0, 2), (1, 1)
 NO_PATCHES = Patches(
     hu=np.zeros((0, 32, 32, 32), np.int16), inside=np.zeros(0, np.float32),
-    lung_fraction=np.zeros(0, np.float32), laa950=np.zeros(0, np.float32),
-    mean_hu=np.zeros(0, np.float32), corner_mm=np.zeros((0, 3)),
+    lung_fraction=np.zeros(0, np.float32), corner_mm=np.zeros((0, 3)),
 )  # fmt: skip
 
 Draw = Callable[[np.ndarray], np.ndarray]

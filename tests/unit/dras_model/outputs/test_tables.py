@@ -1,7 +1,10 @@
 import csv
 import io
 
-from dras_model.outputs.tables import HEADER, regions_csv
+import numpy as np
+
+from dras_model.imaging.patches import Patches
+from dras_model.outputs.tables import HEADER, patches_csv, regions_csv
 from dras_model.results.phenotypes import COLUMNS
 from dras_model.results.study import Region, StudyResult
 
@@ -44,3 +47,33 @@ def test_a_number_comes_back_from_the_table_to_the_last_bit(result: StudyResult)
 
 def test_the_warnings_of_a_regions_scores_are_told_once_in_its_row(result: StudyResult) -> None:
     assert {row["Warnings"] for row in _rows(result)} == {"LOSSY"}
+
+
+def test_a_region_that_the_result_does_not_know_has_no_row(result: StudyResult) -> None:
+    known = tuple(score for score in result.scores if score.region is not Region.RIGHT_MIDDLE_LOBE)
+    regions = [row["Region"] for row in _rows(result.model_copy(update={"scores": known}))]
+    assert regions == [region.value for region in Region if region is not Region.RIGHT_MIDDLE_LOBE]
+
+
+def test_the_harmonised_image_has_rows_of_its_own(result: StudyResult) -> None:
+    again = result.scores[0].model_copy(update={"image": "harmonised", "value": 3.5})
+    rows = _rows(result.model_copy(update={"scores": (*result.scores, again)}))
+    assert [(row["Image"], row["Region"], row["LAA950"]) for row in rows if row["Image"] != "raw"] == [
+        ("harmonised", "whole", "3.5")
+    ]
+    assert rows[-1]["LAA910"] == ""
+
+
+def test_a_patch_is_a_row_with_its_validity_and_no_number_where_it_holds_no_lung() -> None:
+    patches = Patches(
+        hu=np.zeros((2, 32, 32, 32), np.int16),
+        inside=np.array([1.0, 0.5], np.float32),
+        lung_fraction=np.array([0.25, 0.0], np.float32),
+        corner_mm=np.zeros((2, 3)),
+    )
+    columns = {"laa950": np.array([1 / 3, np.nan], np.float32)}
+    assert patches_csv(patches, columns).splitlines() == [
+        "patch,valid,inside,lung_fraction,laa950",
+        "0,1,1,0.25,0.3333333",
+        "1,0,0.5,0,",
+    ]

@@ -2,13 +2,34 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dras_model.imaging.atlas import LEFT, RIGHT
 from dras_model.imaging.volume import Grid, LabelMap
-from dras_model.results.study import Region
-from dras_model.scores.regions import split_values
+from dras_model.results.codes import Code
+from dras_model.results.errors import StudyRefused
+from dras_model.results.study import LOBES, Region
+from dras_model.scores.regions import LOBE_LABELS, N_CELLS, Cells, find_cells
 
-RIGHT_THIRDS = (Region.RIGHT_BASAL, Region.RIGHT_MIDDLE, Region.RIGHT_APICAL)
+from .conftest import AFFINE, invented
+
+PARTITIONS = {
+    Region.WHOLE: [
+        (Region.RIGHT, Region.LEFT),
+        (Region.APICAL, Region.MIDDLE, Region.BASAL),
+        (Region.CORE, Region.PEEL),
+        (Region.VENTRAL, Region.DORSAL),
+    ],
+    Region.RIGHT: [(Region.RIGHT_APICAL, Region.RIGHT_MIDDLE, Region.RIGHT_BASAL)],
+    Region.APICAL: [(Region.RIGHT_APICAL, Region.LEFT_APICAL)],
+}
+
+
+def _mask(cells: Cells, region: Region) -> np.ndarray:
+    found = np.zeros(cells.grid.shape, dtype=bool)
+    found[cells.box] = np.isin(cells.index, cells.members[region])
+    return found
 
 
 def _turned(shape: tuple[int, int, int], degrees: float) -> Grid:
@@ -22,49 +43,104 @@ def _turned(shape: tuple[int, int, int], degrees: float) -> Grid:
     return Grid(shape, affine)
 
 
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000))
+def test_parts_are_disjoint_and_together_the_whole(seed: int) -> None:
+    _, lungs = invented(seed)
+    cells = find_cells(lungs, peel_mm=1.0)
+    for whole, partitions in PARTITIONS.items():
+        for parts in partitions:
+            total = sum(_mask(cells, part).astype(int) for part in parts)
+            np.testing.assert_array_equal(total, _mask(cells, whole))
+    np.testing.assert_array_equal(_mask(cells, Region.RIGHT), lungs.labels == RIGHT)
+    np.testing.assert_array_equal(_mask(cells, Region.LEFT), lungs.labels == LEFT)
+
+
 @pytest.mark.parametrize("degrees", [0.02, 3.0, -12.0, 30.0])
-def test_thirds_of_an_oblique_lung_are_those_of_its_voxels_sorted_by_height(degrees: float) -> None:
+@pytest.mark.parametrize(
+    ("axis", "parts"), [(2, (Region.RIGHT_BASAL, Region.RIGHT_MIDDLE, Region.RIGHT_APICAL))]
+)
+def test_thirds_of_an_oblique_lung_are_those_of_its_voxels_sorted_by_height(
+    degrees: float, axis: int, parts: tuple[Region, ...]
+) -> None:
     grid = _turned((30, 24, 22), degrees)
-    rng = np.random.default_rng(3)
-    labels = rng.choice(np.array([0, RIGHT, LEFT], np.uint8), grid.shape, p=[0.3, 0.5, 0.2])
-    numbers = np.arange(grid.n_voxels, dtype=np.float32).reshape(grid.shape)
-    found = split_values(numbers, LabelMap(labels, grid))
-
-    mask = (labels == RIGHT).ravel()
-    height_mm = grid.to_world(np.argwhere(np.ones(grid.shape, bool)))[:, 2]
-    own = np.sort(height_mm[mask])
-    bounds = own[len(own) // 3], own[2 * len(own) // 3]
-    # Voxels of one level are not parted: a level spans 0.1 mm, two levels where the grid is nearly axial
-    # span the distance of the slices.
-    blur_mm = 0.25 if abs(degrees) > 1.0 else 2.6
-    for expected, region in enumerate(RIGHT_THIRDS):
-        taken = height_mm[found[region].astype(int)]
-        assert len(taken) == pytest.approx(len(own) / 3, rel=0.06)
-        if expected > 0:
-            assert taken.min() > bounds[expected - 1] - blur_mm
-        if expected < 2:
-            assert taken.max() < bounds[expected] + blur_mm
+    labels = np.random.default_rng(3).choice(
+        np.array([0, RIGHT, LEFT], np.uint8), grid.shape, p=[0.3, 0.5, 0.2]
+    )
+    cells = find_cells(LabelMap(labels, grid), peel_mm=1.0)
+    height_mm = grid.to_world(np.argwhere(np.ones(grid.shape, bool)))[:, axis].reshape(grid.shape)
+    own = np.sort(height_mm[labels == RIGHT])
+    for number, part in enumerate(parts):
+        low, high = own[len(own) * number // 3], own[min(len(own) * (number + 1) // 3, len(own) - 1)]
+        found = height_mm[_mask(cells, part)]
+        assert low - 0.3 <= found.min()
+        assert found.max() <= high + 0.3
+        assert len(found) == pytest.approx(len(own) / 3, abs=0.02 * len(own))
 
 
-def test_the_parts_of_an_oblique_lung_hold_every_voxel_once_in_the_order_of_the_grid() -> None:
-    grid = _turned((12, 10, 14), 8.0)
+def test_halves_of_an_oblique_lung_part_front_from_back() -> None:
+    grid = _turned((20, 24, 22), 12.0)
     labels = np.full(grid.shape, RIGHT, np.uint8)
-    numbers = np.arange(grid.n_voxels, dtype=np.float32).reshape(grid.shape)
-    found = split_values(numbers, LabelMap(labels, grid))
-    parts = [found[region] for region in RIGHT_THIRDS]
-    assert all((np.diff(part) > 0).all() for part in parts)
-    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), numbers.ravel())
-    assert all(found[region].size == 0 for region in Region if region.value.startswith("left_"))
+    cells = find_cells(LabelMap(labels, grid), peel_mm=1.0)
+    posterior_mm = grid.to_world(np.argwhere(np.ones(grid.shape, bool)))[:, 1].reshape(grid.shape)
+    front, back = _mask(cells, Region.VENTRAL), _mask(cells, Region.DORSAL)
+    assert posterior_mm[front].max() <= posterior_mm[back].min() + 0.3
+    assert front.sum() == pytest.approx(back.sum(), rel=0.02)
 
 
-def test_an_oblique_lung_takes_little_more_memory_than_its_values() -> None:
-    grid = _turned((100, 100, 100), 8.0)
-    lungs = LabelMap(np.full(grid.shape, RIGHT, np.uint8), grid)
-    hu = np.zeros(grid.shape, np.float32)
+def test_apical_is_at_the_head_and_ventral_at_the_front() -> None:
+    labels = np.full((12, 10, 6), RIGHT, np.uint8)
+    cells = find_cells(
+        LabelMap(labels, Grid(labels.shape, AFFINE)), peel_mm=0.5
+    )  # LAS: z to the head, y forward
+    assert np.nonzero(_mask(cells, Region.APICAL))[0].min() == 8
+    assert np.nonzero(_mask(cells, Region.BASAL))[0].max() == 3
+    assert np.nonzero(_mask(cells, Region.VENTRAL))[1].min() == 5
+    assert np.nonzero(_mask(cells, Region.DORSAL))[1].max() == 4
+
+
+def test_a_lobe_is_where_its_label_and_its_lung_are() -> None:
+    _, lungs = invented(11)
+    lobes = np.random.default_rng(1).integers(0, 7, lungs.grid.shape).astype(np.uint8)
+    cells = find_cells(lungs, peel_mm=1.0, lobes=LabelMap(lobes, lungs.grid))
+    for value, lobe in LOBE_LABELS.items():
+        side = RIGHT if lobe.startswith("right") else LEFT
+        np.testing.assert_array_equal(_mask(cells, lobe), (lobes == value) & (lungs.labels == side))
+    np.testing.assert_array_equal(_mask(cells, Region.RIGHT), lungs.labels == RIGHT)
+    assert cells.index.max() < N_CELLS <= 256
+
+
+def test_without_a_lobe_mask_no_lobe_is_known() -> None:
+    _, lungs = invented(2)
+    assert not set(find_cells(lungs, peel_mm=1.0).members) & set(LOBES)
+
+
+def test_a_lobe_mask_of_other_voxels_is_refused_with_both_grids() -> None:
+    _, lungs = invented(2)
+    other = LabelMap(np.zeros((9, 8, 11), np.uint8), Grid((9, 8, 11), AFFINE))
+    with pytest.raises(StudyRefused) as refused:
+        find_cells(lungs, peel_mm=1.0, lobes=other)
+    assert refused.value.code is Code.MASK_GEOMETRY
+    assert "11 x 8 x 9" in str(refused.value)
+    assert "10 x 8 x 9" in str(refused.value)
+
+
+def test_cells_take_a_byte_a_voxel_however_many_regions_there_are() -> None:
+    grid = _turned((80, 128, 128), 5.0)
+    labels = np.full(grid.shape, RIGHT, np.uint8)
+    lungs = LabelMap(labels, grid)
     tracemalloc.start()
-    try:
-        split_values(hu, lungs)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 16 * grid.n_voxels  # twice the values of 4 bytes, three masks and labels of 1
+    cells = find_cells(lungs, peel_mm=5.0, lobes=LabelMap(np.full(grid.shape, 3, np.uint8), grid))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert cells.index.nbytes == grid.n_voxels
+    assert peak < 12 * grid.n_voxels
+
+
+def test_labels_number_the_regions_in_their_order() -> None:
+    _, lungs = invented(4)
+    cells = find_cells(lungs, peel_mm=1.0)
+    np.testing.assert_array_equal(
+        cells.labels((Region.LEFT, Region.RIGHT)),
+        np.select([lungs.labels[cells.box] == LEFT, lungs.labels[cells.box] == RIGHT], [1, 2]),
+    )

@@ -1,0 +1,65 @@
+"""Noise and calibration of an image from the air in its trachea, and the floor of its values in the lungs.
+
+Both are taken well off the tracheal wall, and from the median upwards: scanners that store nothing below
+-1024 HU cut the lower half of the noise off, which shifts a mean and shrinks a standard deviation, not these.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dras_model.imaging.atlas import LEFT, RIGHT
+from dras_model.imaging.distance import distance_mm
+from dras_model.imaging.lungs import AIRWAY
+from dras_model.imaging.volume import LabelMap, Volume
+from dras_model.results.study import ImageQuality
+from dras_model.scores.histogram import slabs
+from dras_model.scores.limits import Limits
+
+WALL_MM = 5.0  # off the airway's surface, which includes 2.5 mm of wall and a block of about 2 mm
+NORMAL_SHARE = 84.134  # percent of a normal distribution at or below one standard deviation above its mean
+
+
+def measure_image(volume: Volume, lungs: LabelMap, limits: Limits | None = None) -> ImageQuality:
+    """Measure tracheal air and the lungs' lowest value; air is null where too little of it is seen."""
+    limits = limits or Limits()
+    air = _tracheal_air(volume, lungs)
+    lowest, share = _lowest(volume, lungs)
+    if air.size < limits.least_air_voxels:
+        return ImageQuality(
+            air_hu=None, noise_hu=None, air_voxels=air.size, lowest_hu=lowest, at_lowest_percent=share
+        )
+    middle, upper = (float(hu) for hu in np.percentile(air, [50.0, NORMAL_SHARE]))
+    return ImageQuality(
+        air_hu=middle, noise_hu=upper - middle, air_voxels=air.size, lowest_hu=lowest, at_lowest_percent=share
+    )
+
+
+def _tracheal_air(volume: Volume, lungs: LabelMap) -> NDArray[np.float32]:
+    """HU (n,) of the voxels deep inside the airway: the trachea's lumen, and of main bronchi little."""
+    airway = lungs.labels == AIRWAY
+    box = []
+    for axis in range(3):
+        planes = np.nonzero(airway.any(axis=tuple(other for other in range(3) if other != axis)))[0]
+        if planes.size == 0:
+            return np.zeros(0, dtype=np.float32)
+        box.append(slice(max(int(planes[0]) - 1, 0), int(planes[-1]) + 2))
+    part = airway[tuple(box)]
+    inner = distance_mm(~part, volume.grid.spacing_mm) > WALL_MM
+    air: NDArray[np.float32] = volume.hu[tuple(box)][inner & part]
+    return air
+
+
+def _lowest(volume: Volume, lungs: LabelMap) -> tuple[float, float]:
+    """Return the lowest HU of the lungs and the percentage of their voxels that have it."""
+    lowest, n_lowest, n = np.inf, 0, 0
+    for slab in slabs(volume.hu.shape):
+        labels = lungs.labels[slab]
+        values = volume.hu[slab][(labels == RIGHT) | (labels == LEFT)]
+        if values.size == 0:
+            continue
+        n += values.size
+        low = float(values.min())
+        if low < lowest:
+            lowest, n_lowest = low, 0
+        n_lowest += int(np.count_nonzero(values == lowest))
+    return (lowest, 100.0 * n_lowest / n) if n else (0.0, 0.0)

@@ -1,0 +1,66 @@
+"""Densitometry of the atlas' patches, beside their embeddings: by counting native voxels, not resampled ones.
+
+A native voxel belongs to a patch when its centre lies within the cube and it is lung. Patches overlap, and a
+voxel is counted in each that holds it.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dras_model.imaging.parallel import each_slab
+from dras_model.imaging.patches import Box, Patches, native_boxes
+from dras_model.imaging.volume import Volume
+from dras_model.scores.histogram import Histogram, Scale, slabs
+from dras_model.scores.regions import Cells
+
+# What each column of `features.npz` and `patches.csv` holds; all but the first are NaN where no lung is.
+PATCH_COLUMNS: Mapping[str, str] = MappingProxyType(
+    {
+        "n_lung_voxels": "native lung voxels in the cube",
+        "laa950": "voxels at or below -950 HU over the lung voxels, %",
+        "laa910": "voxels at or below -910 HU over the lung voxels, %",
+        "perc15_hu": "HU below which 15 % of the lung voxels lie",
+        "mean_hu": "mean HU of the lung voxels",
+    }
+)
+
+
+def measure_patches(volume: Volume, cells: Cells, patches: Patches) -> dict[str, NDArray[np.float32]]:
+    """Return PATCH_COLUMNS, each (n,) in the order of the patches; `cells` are those of the lungs in `volume`."""
+    scale, bins = _binned(volume.hu[cells.box], cells.index)
+    boxes = native_boxes(patches, volume.grid)
+    rows = np.full((len(boxes), len(PATCH_COLUMNS)), np.nan, dtype=np.float32)
+
+    def count(some: slice) -> None:
+        for row, box in zip(rows[some], boxes[some], strict=True):
+            counts = np.bincount(bins[_within(box, cells.box)].ravel(), minlength=scale.n_bins + 1)[1:]
+            found = Histogram(scale, counts)
+            row[0] = found.n
+            if row[0]:
+                low = (found.percent_up_to(-950.0), found.percent_up_to(-910.0))
+                row[1:] = *low, found.percentile(15.0), found.mean()
+
+    each_slab(count, len(boxes), least=32)
+    return dict(zip(PATCH_COLUMNS, np.ascontiguousarray(rows.T), strict=True))
+
+
+def _binned(hu: NDArray[np.float32], cells: NDArray[np.uint8]) -> tuple[Scale, NDArray[np.unsignedinteger]]:
+    """Return the bin of each lung voxel (z, y, x), counted from 1, and 0 outside the lungs."""
+    scale = Scale.of(hu, cells)
+    bins = np.zeros(hu.shape, dtype=np.uint16 if scale.n_bins < 65_535 else np.uint32)
+    for slab in slabs(hu.shape):
+        inside = cells[slab] > 0
+        bins[slab][inside] = scale.bins(hu[slab][inside]) + 1
+    return scale, bins
+
+
+def _within(box: Box, outer: Box) -> Box:
+    """Return the part of a box that lies within another one, counted from the other's corner."""
+    z, y, x = (
+        slice(max(own.start - out.start, 0), max(own.stop - out.start, 0))
+        for own, out in zip(box, outer, strict=True)
+    )
+    return z, y, x

@@ -10,7 +10,7 @@ PYTEST_ARGS ?= -n auto --dist loadfile
 #   make test TORCH="torch==2.13.0+cpu --extra-index-url <index of CPU builds>"
 TORCH ?= torch==2.13.0
 
-.PHONY: help setup setup-dev demo test check format schema bench clean
+.PHONY: help setup setup-dev demo test check format schema docs bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -36,12 +36,23 @@ format: setup-dev  ## rewrite the code in the house format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-schema: setup-dev  ## publish the JSON Schema of a result
-	$(BIN)/python -m dras_model.results.schema > docs/schema/result-1.0.json
+schema: setup-dev  ## publish the JSON Schemas of a result, a pair and a comparison
+	for name in result pair comparison; do \
+	    $(BIN)/python -m dras_model.results.schema $$name > docs/schema/$$name-1.0.json || exit 1; done
 
-bench: setup-dev  ## time every stage and the encoder; JSON into benchmarks/results
+docs: setup-dev  ## print the definitions of the scores into docs/scores.md
+	$(BIN)/python -m dras_model.scores.documentation > docs/scores.md
+
+bench: setup-dev  ## time every stage; JSON into benchmarks/results (half an hour; not ANTs itself)
 	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/encoder.py --json benchmarks/results/encoder.json
+	$(BIN)/python benchmarks/reading.py
+	$(BIN)/python benchmarks/registration.py --skip-ants
+	$(BIN)/python benchmarks/resampling.py
+	$(BIN)/python benchmarks/scores.py
+	$(BIN)/python benchmarks/harmonisation.py
+	$(BIN)/python benchmarks/paired.py
+	$(BIN)/python benchmarks/scaling.py
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) $(OUT) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

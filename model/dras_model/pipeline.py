@@ -7,7 +7,8 @@ it says what follows what, how long it took and what is told about it.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,10 +19,15 @@ from dras_model import __version__
 from dras_model.encoder.manifest import Untrained
 from dras_model.encoder.runtime import Encoder
 from dras_model.imaging.atlas import Atlas
+from dras_model.imaging.given_lungs import given_lungs
+from dras_model.imaging.given_mask import sha256_of
+from dras_model.imaging.label_map import read_label_map
 from dras_model.imaging.lungs import Lungs, Segmenter, segment_lungs
+from dras_model.imaging.orientation import orientation_warnings
 from dras_model.imaging.parallel import one_blas_thread
 from dras_model.imaging.patches import LEAST_INSIDE, LEAST_LUNG, Patches, cut_patches
 from dras_model.imaging.registration import Alignment, align
+from dras_model.imaging.scope import scope_warnings
 from dras_model.imaging.segmenters import load_segmenter
 from dras_model.imaging.study import StudyHeader, read_header, read_study
 from dras_model.imaging.volume import Grid, Volume
@@ -30,7 +36,9 @@ from dras_model.outputs.folder import new_folder
 from dras_model.peak_memory import forget_peak, peak_rss_mb
 from dras_model.results.codes import Code
 from dras_model.results.progress import Report, silent
+from dras_model.results.region_codes import REGION_CODES
 from dras_model.results.study import (
+    REGION_DEFINITIONS,
     Geometry,
     Inspection,
     Provenance,
@@ -40,30 +48,50 @@ from dras_model.results.study import (
     StudyResult,
     StudyWarning,
 )
-from dras_model.scores.acquisition import (
-    acquisition_warnings,
-    lung_warnings,
-    registration_warnings,
-    thickness_mm,
-)
-from dras_model.scores.densitometry import measure
+from dras_model.scores.acquisition import acquisition_warnings
+from dras_model.scores.harmonisation import SETTINGS as HARMONISATION
+from dras_model.scores.scoring import Scoring, ScoringChoices, score_scan
 
 COMPLETE = 0.9  # of the patches are valid in a result that is not called partial
 _LIBRARIES = ("numpy", "scipy", "SimpleITK", "pydicom", "nibabel")
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What a caller may choose about one study; `segmenter` names another one than ours, `module:function`.
+
+    `lung_mask` is a file that takes the place of any segmenter; `lung_labels` are its right and left lung.
+    """
+
+    series_uid: str | None = None
+    segmenter: str | None = None
+    scoring: ScoringChoices = field(default_factory=ScoringChoices)
+    lung_mask: Path | None = None
+    lung_labels: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
     """What the CPU makes of a study before any weights are involved."""
 
+    choices: Choices
     header: StudyHeader
     input_sha256: str
     volume: Volume
     lungs: Lungs
     alignment: Alignment
     patches: Patches
-    scores: tuple[Score, ...]
-    warnings: tuple[StudyWarning, ...]
+    scoring: Scoring
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """Every score of the scan."""
+        return self.scoring.scores
+
+    @property
+    def warnings(self) -> tuple[StudyWarning, ...]:
+        """Every warning of the scan."""
+        return self.scoring.warnings
 
 
 @dataclass(slots=True)
@@ -97,7 +125,7 @@ def inspect(source: Path, *, series_uid: str | None = None) -> Inspection:
         series_instance_uid=header.series_uid,
         candidates=header.candidates,
         acquisition=header.acquisition,
-        geometry=_geometry(header.grid),
+        geometry=describe_grid(header.grid),
         warnings=(*header.warnings, *acquisition_warnings(header.acquisition, header.grid)),
     )
 
@@ -106,43 +134,53 @@ def prepare(
     source: Path,
     *,
     atlas: Atlas,
-    series_uid: str | None = None,
-    segmenter: Segmenter | None = None,
+    choices: Choices | None = None,
     clock: Clock | None = None,
 ) -> Prepared:
-    """Read, segment (by `find_lungs` without another), align, cut and measure. Raises StudyRefused."""
+    """Read, segment (by `find_lungs` without another), align, cut and measure. Raises StudyRefused.
+
+    Raises SetupRefused where the segmenter is at fault.
+    """
     with one_blas_thread():
-        return _prepare(source, atlas, series_uid, segmenter, clock or Clock())
+        return _prepare(source, atlas, choices=choices or Choices(), clock=clock or Clock())
 
 
-def _prepare(
-    source: Path, atlas: Atlas, series_uid: str | None, segmenter: Segmenter | None, clock: Clock
-) -> Prepared:
+def _prepare(source: Path, atlas: Atlas, *, choices: Choices, clock: Clock) -> Prepared:
+    segmenter = _segmenter(choices)
     with clock.stage(Stage.READ):
-        study = read_study(source, series_uid=series_uid)
+        study = read_study(source, series_uid=choices.series_uid, report=partial(clock.report, Stage.READ))
         volume = study.volume.oriented(atlas.orientation)
+        lobe_mask = choices.scoring.lobes
+        lobes = None if lobe_mask is None else read_label_map(lobe_mask, volume.grid)
     header, input_sha256 = study.header, study.input_sha256
     del study  # the native order of the voxels is not needed any more
     with clock.stage(Stage.LUNGS):
         lungs = segment_lungs(volume, segmenter)
+        given = choices.lung_mask is not None
+        seen = (*scope_warnings(volume, lungs, given=given), *orientation_warnings(volume, lungs))
+        header = replace(header, warnings=(*header.warnings, *seen))
     with clock.stage(Stage.REGISTRATION):
         alignment = align(atlas, lungs.map)
     with clock.stage(Stage.PATCHES):
         patches = cut_patches(volume, lungs, atlas, alignment)
     with clock.stage(Stage.SCORES):
-        warnings = (
-            *header.warnings,
-            *acquisition_warnings(header.acquisition, header.grid),
-            *lung_warnings(lungs.quality),
-            *registration_warnings(alignment.quality),
-        )
-        scores = measure(
+        scoring = score_scan(
             volume,
             lungs,
-            warnings=[warning.code for warning in warnings],
-            thickness_mm=thickness_mm(header.acquisition, header.grid),
+            header=header,
+            registration=alignment.quality,
+            patches=patches,
+            lobes=lobes,
+            choices=choices.scoring,
         )
-    return Prepared(header, input_sha256, volume, lungs, alignment, patches, scores, warnings)
+    return Prepared(choices, header, input_sha256, volume, lungs, alignment, patches, scoring)
+
+
+def _segmenter(choices: Choices) -> Segmenter | None:
+    """Return what finds the lungs: the mask given, the segmenter named, or None for ours."""
+    if choices.lung_mask is not None:
+        return given_lungs(choices.lung_mask, choices.lung_labels)
+    return None if choices.segmenter is None else load_segmenter(choices.segmenter)
 
 
 def encode(
@@ -155,12 +193,7 @@ def encode(
 
 
 def finish(
-    prepared: Prepared,
-    embeddings: NDArray[np.float32],
-    *,
-    atlas: Atlas,
-    encoder: Encoder,
-    segmenter: str = "builtin",
+    prepared: Prepared, embeddings: NDArray[np.float32], *, atlas: Atlas, encoder: Encoder
 ) -> Extraction:
     """Put everything together; the timings are added when the outputs have been written."""
     warnings = [*prepared.warnings, *_weights_warnings(encoder)]
@@ -171,16 +204,20 @@ def finish(
         series_instance_uid=prepared.header.series_uid,
         candidates=prepared.header.candidates,
         acquisition=prepared.header.acquisition,
-        geometry=_geometry(prepared.header.grid),
+        geometry=describe_grid(prepared.header.grid),
         scores=prepared.scores,
+        region_codes={r: code for r, code in REGION_CODES.items() if r in prepared.scoring.cells.members},
+        regions={r: text for r, text in REGION_DEFINITIONS.items() if r in prepared.scoring.cells.members},
         warnings=tuple(warnings),
         qc=Quality(
             lungs=prepared.lungs.quality,
             registration=prepared.alignment.quality,
             patches=prepared.patches.quality,
+            image=prepared.scoring.image,
+            harmonisation=prepared.scoring.harmonisation,
         ),
         timings={},
-        provenance=_provenance(prepared, encoder, segmenter),
+        provenance=_provenance(prepared, encoder),
     )
     return Extraction(
         result=result,
@@ -189,6 +226,7 @@ def finish(
         patches=prepared.patches,
         atlas=atlas,
         embeddings=embeddings,
+        densitometry=prepared.scoring.patches,
     )
 
 
@@ -198,25 +236,20 @@ def extract(
     *,
     atlas: Atlas,
     encoder: Encoder,
-    series_uid: str | None = None,
-    segmenter: str | None = None,
+    choices: Choices | None = None,
     report: Report = silent,
     overwrite: bool = False,
 ) -> StudyResult:
     """Run a study from its files to a folder of outputs, which appears complete or not at all.
 
-    `segmenter` names another one than ours, as `module:function`. Raises StudyRefused, and SetupRefused
-    where atlas, encoder, segmenter or `out` are at fault.
+    Raises StudyRefused, and SetupRefused where atlas, encoder, segmenter or `out` are at fault.
     """
     encoder.bundle.require_atlas(atlas)
-    segment = None if segmenter is None else load_segmenter(segmenter)
     clock = Clock(report)
     with new_folder(out, overwrite=overwrite) as folder:
-        prepared = prepare(source, atlas=atlas, series_uid=series_uid, segmenter=segment, clock=clock)
+        prepared = prepare(source, atlas=atlas, choices=choices, clock=clock)
         embeddings = encode(prepared, atlas=atlas, encoder=encoder, clock=clock)
-        extraction = finish(
-            prepared, embeddings, atlas=atlas, encoder=encoder, segmenter=segmenter or "builtin"
-        )
+        extraction = finish(prepared, embeddings, atlas=atlas, encoder=encoder)
         with clock.stage(Stage.OUTPUTS):
             write_all(extraction, folder)
         result = extraction.result.model_copy(update={"timings": clock.summary()})
@@ -224,7 +257,8 @@ def extract(
     return result
 
 
-def _geometry(grid: Grid) -> Geometry:
+def describe_grid(grid: Grid) -> Geometry:
+    """Return a grid as a result tells it."""
     z, y, x = grid.shape
     dz, dy, dx = grid.spacing_mm
     rows = grid.affine[:, [2, 1, 0, 3]]
@@ -236,20 +270,40 @@ def _geometry(grid: Grid) -> Geometry:
     )
 
 
-def _provenance(prepared: Prepared, encoder: Encoder, segmenter: str) -> Provenance:
+def _provenance(prepared: Prepared, encoder: Encoder) -> Provenance:
+    choices = prepared.choices
     runtime, runtime_version = encoder.runtime
     return Provenance(
         dras_version=__version__,
         libraries={**{name: version(name) for name in _LIBRARIES}, runtime: runtime_version},
         device=encoder.device,
         input_sha256=prepared.input_sha256,
-        weights=encoder.bundle.provenance,
+        weights=encoder.bundle.provenance_of(encoder.form.file),
         parameters={
-            "segmenter": segmenter,
+            **_lung_parameters(choices),
+            **_scoring_parameters(choices.scoring),
             "patch_least_inside": LEAST_INSIDE,
             "patch_least_lung_fraction": LEAST_LUNG,
         },
     )
+
+
+def _lung_parameters(choices: Choices) -> dict[str, str | int | float]:
+    """Return whose lungs were measured: ours, a segmenter's by name, or a mask's by its digest."""
+    if choices.lung_mask is None:
+        return {"segmenter": choices.segmenter or "builtin"}
+    return {"segmenter": "given mask", "lung_mask_sha256": sha256_of(choices.lung_mask)}
+
+
+def _scoring_parameters(choices: ScoringChoices) -> dict[str, str | int | float]:
+    parameters = {"phase": choices.phase, **choices.limits.parameters()}
+    if choices.harmonise:
+        parameters |= HARMONISATION
+    if choices.reference_volume_ml is not None:
+        parameters["reference_volume_ml"] = choices.reference_volume_ml
+    if choices.lobes is not None:
+        parameters["lobes_sha256"] = sha256_of(choices.lobes)
+    return parameters
 
 
 def _weights_warnings(encoder: Encoder) -> list[StudyWarning]:

@@ -95,6 +95,8 @@ def _explain_client(error: "DrasClientError") -> Failure:
     match error:
         case errors.StudyRejected():
             return Failure(REFUSED, error.study_code or error.code, error.detail)
+        case errors.UnknownBundle():
+            return Failure(SETUP, error.code, error.detail)
         case errors.ProblemError():
             return Failure(SERVICE, error.study_code or error.code, error.detail)
         case errors.SourceUnreadable():

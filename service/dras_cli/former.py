@@ -7,7 +7,15 @@ from dras_model.results.errors import SetupRefused
 
 # Add-only: what any version has written.
 RESULT_FILES = frozenset(
-    {"result.json", "regions.csv", "patches.csv", "features.npz", "feature_map.nii.gz", "qc.png", "truth.json"}
+    {
+        "result.json",
+        "regions.csv",
+        "patches.csv",
+        "features.npz",
+        "feature_map.nii.gz",
+        "qc.png",
+        "truth.json",
+    }
 )
 
 

@@ -1,6 +1,8 @@
 """Options that several commands share."""
 
 import functools
+import math
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +15,25 @@ from dras_cli.boundary import Invocation
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 AnyPath = click.Path(path_type=Path)
+ENTRY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
+
+
+class FiniteRange(click.FloatRange):
+    """A range that neither nan nor an infinity lies in; click lets nan through, and inf where no end is set."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number. Raises click.BadParameter where it is none, not finite or out of range."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{number} is not a finite number.", param, ctx)
+        return number
+
+
+def entry_name(_ctx: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Return the name that something gets in the library. Raises click.BadParameter for a path, for example."""
+    if not ENTRY_NAME.fullmatch(value):
+        raise click.BadParameter(f"{value!a} is no name; letters, digits and _ . @ - are taken.")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +102,7 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:  # size: 
     )
     @click.option(
         "--reference-volume-ml",
-        type=click.FloatRange(min=0, min_open=True),
+        type=FiniteRange(min=0, min_open=True),
         metavar="ML",
         help="Lung volume that the volume-adjusted Perc15 refers to.",
     )

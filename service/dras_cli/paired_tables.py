@@ -31,8 +31,9 @@ def print_pair(result: PairResult, *, console: Console | None = None) -> None:
         cells = [_number(values.get((code, phase, region))) for region in _REGIONS]
         table.add_row(code, phase, unit, *cells)
     console.print(table)
-    for reason in dict.fromkeys((score.code, score.reason) for score in result.scores if score.reason):
-        console.print(f"{reason[0]}: no value, {escape(str(reason[1]))}")
+    for reason in dict.fromkeys(score.reason for score in result.scores if score.reason):
+        codes = dict.fromkeys(score.code for score in result.scores if score.reason == reason)
+        console.print(f"{', '.join(codes)}: no value: {escape(reason)}")
     quality = result.deformation
     console.print(
         f"registration: Dice right {quality.dice_right:.3f}, left {quality.dice_left:.3f}, similarity"

@@ -8,6 +8,7 @@ from dras_model.imaging.phantom_dicom import SeriesOptions, write_series
 from dras_model.outputs.folder import new_folder
 
 _KERNEL_NAMES = {Kernel.SOFT: "STANDARD", Kernel.SHARP: "LUNG"}  # as a scanner's header has them
+_INSPIRED = 0.75  # inflation from which the header names inspiration: midway between both breaths
 
 
 def write_phantom(out: Path, spec: PhantomSpec) -> Path:
@@ -18,7 +19,10 @@ def write_phantom(out: Path, spec: PhantomSpec) -> Path:
     with new_folder(out) as folder:
         phantom = make_phantom(spec)
         options = SeriesOptions(
-            seed=spec.seed, kernel=_KERNEL_NAMES[spec.kernel], slice_thickness_mm=spec.thickness_mm
+            seed=spec.seed,
+            description="CHEST EXP" if spec.inflation < _INSPIRED else "CHEST INSP",
+            kernel=_KERNEL_NAMES[spec.kernel],
+            slice_thickness_mm=spec.thickness_mm,
         )
         write_series(phantom.volume, folder, options)
     place = out.resolve()

@@ -15,6 +15,7 @@ _FILE_WIDTH = 140
 HEADLINE = frozenset(
     {"LAA-950insp", "LAA-910insp", "LAA-856exp", "Perc15", "MLD", "volume", "mass", "LAC-D", "heterogeneity"}
 )
+HARMONISED_HEADLINE = frozenset({"LAA-950insp", "LAA-856exp", "Perc15"})
 _INDENTED = {region for region in Region if "_" in region}
 
 
@@ -42,21 +43,34 @@ def print_warnings(warnings: Iterable[StudyWarning], *, console: Console) -> Non
 
 
 def _reasons(scores: Sequence[Score]) -> list[str]:
-    """Say once for each score and reason in how many regions there is no value."""
-    regions: dict[tuple[str, str], list[str]] = {}
+    """Say each reason once, with the scores and in how many regions it leaves without a value.
+
+    What the raw image withholds is not told again of the harmonised one.
+    """
+    regions: dict[tuple[str, str, str], list[str]] = {}
+    raw = {(score.code, score.region) for score in scores if score.reason and score.image == "raw"}
     for score in scores:
-        if score.reason is not None:
-            regions.setdefault((score.code, score.reason), []).append(score.region.value)
+        if score.reason is not None and (score.image == "raw" or (score.code, score.region) not in raw):
+            regions.setdefault((score.reason, score.image, score.code), []).append(score.region.value)
+    codes: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    for (reason, image, code), found in regions.items():
+        codes.setdefault((reason, image, tuple(found)), []).append(code)
     return [
-        f"{code}, {found[0].replace('_', ' ') if len(found) == 1 else f'{len(found)} regions'}: no value,"
+        f"{'harmonised ' if image == 'harmonised' else ''}{', '.join(names)}, {_where(found)}: no value,"
         f" {escape(reason)}"
-        for (code, reason), found in regions.items()
+        for (reason, image, found), names in codes.items()
     ]
 
 
+def _where(regions: Sequence[str]) -> str:
+    return regions[0].replace("_", " ") if len(regions) == 1 else f"{len(regions)} regions"
+
+
 def scores_table(scores: Sequence[Score]) -> Table:
-    """Return regions as rows and the scores of HEADLINE, measured in the raw image, as columns."""
-    scores = [score for score in scores if score.code in HEADLINE and score.image == "raw"]
+    """Return regions as rows and, as columns, the headline scores that any region has a value of."""
+    headline = {"raw": HEADLINE, "harmonised": HARMONISED_HEADLINE}
+    shown = [score for score in scores if score.code in headline[score.image]]
+    units = {(score.code, score.image): score.unit for score in shown if score.value is not None}
     table = Table(
         title="Regional scores",
         title_justify="left",
@@ -65,15 +79,14 @@ def scores_table(scores: Sequence[Score]) -> Table:
         padding=(0, 1, 0, 0),
     )
     table.add_column("region", no_wrap=True)
-    units = {score.code: score.unit for score in scores}
-    for code, unit in units.items():
-        table.add_column(f"{code}\n{unit}", justify="right")
-    values = {(score.region, score.code): score.value for score in scores}
-    present = {score.region for score in scores}
+    for (code, image), unit in units.items():
+        table.add_column(f"{code}\n{unit}" if image == "raw" else f"{code}\n{image} {unit}", justify="right")
+    values = {(score.region, score.code, score.image): score.value for score in shown}
+    present = {score.region for score in shown}
     for region in Region:
         if region in present:
             name = region.value.replace("_", " ")
-            cells = [_number(values.get((region, code)), unit) for code, unit in units.items()]
+            cells = [_number(values.get((region, *column)), unit) for column, unit in units.items()]
             table.add_row(f"  {name}" if region in _INDENTED else name, *cells)
     return table
 

@@ -15,7 +15,13 @@ from dras_model.imaging.loading import load_study
 from dras_model.imaging.lungs import Lungs, segment_lungs
 from dras_model.imaging.orientation import orientation_warnings
 from dras_model.imaging.phantom import (
-    Findings, Phantom, PhantomSpec, head_ct, make_phantom, noise_ct, water_cylinder,
+    Findings,
+    Phantom,
+    PhantomSpec,
+    head_ct,
+    make_phantom,
+    noise_ct,
+    water_cylinder,
 )  # fmt: skip
 from dras_model.imaging.phantom_dicom import SeriesOptions, write_series
 from dras_model.imaging.scope import scope_warnings

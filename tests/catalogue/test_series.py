@@ -14,7 +14,18 @@ import pytest
 from pydicom.dataset import Dataset
 
 from catalogue.inputs import (
-    Edit, Make, Row, codes, dropping, edited, in_one_slice, kept, of_values, series, setting, write_enhanced,
+    Edit,
+    Make,
+    Row,
+    codes,
+    dropping,
+    edited,
+    in_one_slice,
+    kept,
+    of_values,
+    series,
+    setting,
+    write_enhanced,
 )  # fmt: skip
 from dras_model.imaging.loading import load_header, load_study
 from dras_model.imaging.phantom import Phantom, PhantomSpec, make_phantom
@@ -143,8 +154,8 @@ class Accepted:
     warned: frozenset[Code] = frozenset()
 
 
-def _accepted(id: str, make: Make, *warned: Code) -> Accepted:
-    return Accepted(id, make, frozenset(warned))
+def _accepted(name: str, make: Make, *warned: Code) -> Accepted:
+    return Accepted(name, make, frozenset(warned))
 
 
 def _later_breath(dataset: Dataset, index: int) -> None:
@@ -367,7 +378,8 @@ def test_s1_the_refusal_lists_the_series_by_a_number_of_the_patient(chest: Phant
     uids = {str(pydicom.dcmread(path).SeriesInstanceUID) for path in tmp_path.rglob("*.dcm")}
     assert len(uids) == 2
     assert all(f"{uid} with {N_SLICES} images" in told for uid in uids)
-    assert "patient 1: " in told and "patient 2: " in told
+    assert "patient 1: " in told
+    assert "patient 2: " in told
     assert "Jane" not in told
 
 

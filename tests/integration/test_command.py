@@ -12,7 +12,7 @@ import pytest
 
 from integration.serving import children_of, wait_until
 
-FILES = ["feature_map.nii.gz", "features.npz", "qc.png", "regions.csv", "result.json"]
+FILES = ["feature_map.nii.gz", "features.npz", "patches.csv", "qc.png", "regions.csv", "result.json"]
 
 
 def start(*arguments, **options):

@@ -22,7 +22,7 @@ from dras_model.results.codes import CODES, Kind
 from integration.serving import Serving, is_alive, wait_until
 
 JOB_WITHIN_S = 180.0
-FILES = ["feature_map.nii.gz", "features.npz", "qc.png", "regions.csv", "result.json"]
+FILES = ["feature_map.nii.gz", "features.npz", "patches.csv", "qc.png", "regions.csv", "result.json"]
 
 
 @pytest.fixture

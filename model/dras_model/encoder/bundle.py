@@ -82,7 +82,7 @@ class Bundle:
 
         Raises `SetupRefused` with BUNDLE_NOT_FOUND, BUNDLE_INVALID or BUNDLE_UNTRUSTED.
         """
-        if not (path / MANIFEST).is_file():
+        if not os.path.isfile(path / MANIFEST):  # noqa: PTH113  Path.is_file raises where it may not look
             raise SetupRefused(Code.BUNDLE_NOT_FOUND, name=str(path))
         found = _plain_files(path)
         content = _read(path, MANIFEST)
@@ -178,16 +178,18 @@ def sign_bundle(bundle: Bundle, secret: Ed25519PrivateKey) -> None:
     signed = signature.sign(content, secret, comment=f"{bundle.manifest.name} sha256:{bundle.sha256}")
     hashes = {**bundle.manifest.files, MANIFEST: bundle.sha256}
     with_signature = {**hashes, SIGNATURE: hashlib.sha256(signed).hexdigest()}
-    for name, new in ((SUMS, sums(hashes)), (SIGNATURE, signed), (SUMS, sums(with_signature))):
-        try:
-            # Beside the folder: a file that is not listed would make it invalid for a moment.
-            with tempfile.NamedTemporaryFile(dir=bundle.path.parent, prefix=".sign-", delete=False) as draft:
-                draft.write(new)
-            Path(draft.name).chmod(0o644)
-            Path(draft.name).replace(bundle.path / name)
-        except OSError as fault:
-            reason = fault.strerror or type(fault).__name__
-            raise SetupRefused(Code.OUTPUT_NOT_WRITABLE, path=str(bundle.path), reason=reason) from fault
+    folder = bundle.path.resolve()
+    try:
+        # Beside the folder: a file that is not listed would make it invalid for a moment.
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sign-") as drafts:
+            for name, new in ((SUMS, sums(hashes)), (SIGNATURE, signed), (SUMS, sums(with_signature))):
+                draft = Path(drafts, name)
+                draft.write_bytes(new)
+                draft.chmod(0o644)
+                draft.replace(folder / name)
+    except OSError as fault:
+        reason = fault.strerror or type(fault).__name__
+        raise SetupRefused(Code.OUTPUT_NOT_WRITABLE, path=str(bundle.path), reason=reason) from fault
 
 
 def sums(hashes: Mapping[str, str]) -> bytes:
@@ -215,7 +217,11 @@ def _holds(path: Path, manifest: Manifest) -> bool:
 def _plain_files(path: Path) -> frozenset[str]:
     """Return the names in the folder; BUNDLE_INVALID at a link or a folder, which may lead out of it."""
     names: set[str] = set()
-    for entry in sorted(path.iterdir()):
+    try:
+        entries = sorted(path.iterdir())
+    except OSError as fault:
+        raise bundle_refused(path, f"the folder cannot be listed ({fault.strerror})") from fault
+    for entry in entries:
         if entry.is_symlink() or not entry.is_file():
             raise bundle_refused(path, f"{entry.name} is no plain file; a bundle holds all it needs itself")
         names.add(entry.name)

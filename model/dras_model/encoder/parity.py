@@ -20,7 +20,7 @@ from dras_model.encoder import reference
 from dras_model.encoder.bundle import Bundle
 from dras_model.encoder.graph import EMBEDDINGS
 from dras_model.encoder.manifest import DEVICES, Device, GraphForm, Limit, Tolerance
-from dras_model.encoder.runtime import Encoder
+from dras_model.encoder.runtime import Encoder, distance
 from dras_model.encoder.weights import EncoderWeights
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
@@ -107,14 +107,6 @@ def verify(
         compared=tuple(compared),
         not_run=tuple(not_run),
     )
-
-
-def distance(found: NDArray[np.generic], expected: NDArray[np.generic]) -> tuple[float, float]:
-    """Return the largest |Δ| and the least cosine of the rows of two arrays (n, width), in float64."""
-    a, b = found.astype(np.float64), expected.astype(np.float64)
-    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    cosines = (a * b).sum(axis=1) / np.maximum(norms, np.finfo(np.float64).tiny)
-    return float(np.abs(a - b).max()), float(cosines.min())
 
 
 def _graphs(bundle: Bundle, devices: tuple[Device, ...]) -> Iterator[tuple[Device, GraphForm]]:

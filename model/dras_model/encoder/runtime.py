@@ -41,6 +41,14 @@ def limit_on(bundle: Bundle, device: Device, *, tf32: bool | None = None) -> Lim
     return Limit(max_difference=widened, min_cosine=min(TF32_MIN_COSINE, exact.min_cosine), tf32=True)
 
 
+def distance(found: NDArray[np.generic], expected: NDArray[np.generic]) -> tuple[float, float]:
+    """Return the largest |Δ| and the least cosine of the rows of two arrays (n, width), in float64."""
+    a, b = found.astype(np.float64), expected.astype(np.float64)
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    cosines = (a * b).sum(axis=1) / np.maximum(norms, np.finfo(np.float64).tiny)
+    return float(np.abs(a - b).max()), float(cosines.min())
+
+
 class Encoder:
     """An encoder that has proven itself on its golden vectors. One serves all studies of a process."""
 
@@ -132,11 +140,7 @@ class Encoder:
 
     def _prove(self, limit: Limit) -> None:
         golden = self.bundle.golden
-        found = self.encode(golden.patches, golden.locations).astype(np.float64)
-        expected = golden.embeddings.astype(np.float64)
-        difference = float(np.abs(found - expected).max())
-        norms = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
-        cosine = float(((found * expected).sum(axis=1) / np.maximum(norms, np.finfo(np.float64).tiny)).min())
+        difference, cosine = distance(self.encode(golden.patches, golden.locations), golden.embeddings)
         # Written so that a NaN fails.
         if not (difference <= limit.max_difference and cosine >= limit.min_cosine):
             reason = (

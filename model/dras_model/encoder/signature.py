@@ -104,7 +104,7 @@ def read_key(content: bytes, *, passphrase: str | None = None) -> Ed25519Private
     try:
         secret = load_pem_private_key(content, passphrase.encode() if passphrase else None)
     except TypeError as fault:  # a passphrase is missing, or given for a key that has none
-        needed = "needs a passphrase" if passphrase is None else "has no passphrase"
+        needed = "has no passphrase" if passphrase else "needs a passphrase"
         raise SignatureInvalid(f"the secret key {needed}") from fault
     except (ValueError, UnsupportedAlgorithm) as fault:
         raise SignatureInvalid("it is no secret key in PEM format, or the passphrase is wrong") from fault

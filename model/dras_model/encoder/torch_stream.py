@@ -55,11 +55,16 @@ class TorchStream:
         self._next()  # the machine it was written on, which changes nothing
         saved = self._next()
         keys = self._next()
-        lengths = {storage.key: storage for storage in _storages(saved)}
-        if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(lengths):
+        storages = set(_storages(saved))
+        by_key = {storage.key: storage for storage in storages}
+        if len(by_key) != len(storages):
+            raise ArchiveInvalid("two of its tensors describe one storage differently")
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            raise ArchiveInvalid("it has no list of storages")
+        if sorted(keys) != sorted(by_key):
             raise ArchiveInvalid("its list of storages is not that of its tensors")
         for key in keys:
-            self._places[key] = self._skip(lengths[key])
+            self._places[key] = self._skip(by_key[key])
         return saved
 
     def array(self, entry: TensorEntry) -> NDArray[np.generic]:

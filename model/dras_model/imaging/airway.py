@@ -11,28 +11,36 @@ from scipy import ndimage
 from dras_model.imaging.coarse import Coarse
 
 _Mask = NDArray[np.bool_]
-TRACHEA_MM2 = (50.0, 900.0)  # cross-section; saber-sheath to tracheomegaly
+TRACHEA_MM2 = (50.0, 900.0)  # cross-section; saber-sheath to a wide trachea
 TRACHEA_HU = -800.0  # mean of a cross-section; its wall is blurred in
+FROM_MIDDLE_MM = 45.0  # a missing lung draws it aside
+# Tracheomegaly (Mounier-Kuhn) reaches 50 mm across, as wide as an apex, but it holds nothing but air.
+WIDE_MM2, WIDE_HU, WIDE_FROM_MIDDLE_MM = 2000.0, -950.0, 25.0
 LEAST_LENGTH_MM = 15.0
 THRESHOLDS_HU = (-960.0, -940.0, -920.0, -900.0, -880.0, -860.0)
 MOST_ML = 110.0  # lumen of trachea and main bronchi together
+MOST_OF_TRACHEA = 2.5  # the same against the trachea's own volume, where that is large
 MOST_GROWTH = 1.8  # ratio of volumes of consecutive thresholds that means a leak
 WALL_MM = 2.5
 DESCENT_MM = 25.0  # the right main bronchus is 2.5 cm long and steep, the left one longer and flat
 LEAST_BRONCHUS_MM2 = 30.0
 
 
-def find_airway(coarse: Coarse, air: _Mask) -> _Mask:
-    """Return trachea and main bronchi with their walls; all False where no trachea is seen."""
-    trachea = _trachea(coarse, air)
+def find_airway(coarse: Coarse, air: _Mask, middle: float) -> _Mask:
+    """Return trachea and main bronchi with their walls; all False where no trachea is seen.
+
+    `middle` is the column of the body's middle.
+    """
+    trachea = _trachea(coarse, air, middle)
     if not trachea.any():
         return trachea
     grown = trachea
     volume_ml = float(trachea.sum()) * coarse.voxel_ml
+    most_ml = max(MOST_ML, MOST_OF_TRACHEA * volume_ml)
     for threshold in THRESHOLDS_HU:
         wider = _connected((coarse.hu < threshold) & air | trachea, trachea)
         wider_ml = float(wider.sum()) * coarse.voxel_ml
-        if wider_ml > MOST_ML or (wider_ml > 30.0 and wider_ml > MOST_GROWTH * volume_ml):
+        if wider_ml > most_ml or (wider_ml > 30.0 and wider_ml > MOST_GROWTH * volume_ml):
             break
         grown, volume_ml = wider, wider_ml
     carina = _carina(coarse, grown)
@@ -55,18 +63,14 @@ def _carina(coarse: Coarse, lumen: _Mask) -> int | None:
     return None
 
 
-def _trachea(coarse: Coarse, air: _Mask) -> _Mask:
+def _trachea(coarse: Coarse, air: _Mask, middle: float) -> _Mask:
     """The longest chain of round, thin cross-sections near the middle, followed downwards."""
-    columns = np.nonzero(air.any(axis=(0, 1)))[0]
     best = np.zeros_like(air)
-    if columns.size == 0:
-        return best
-    middle, half = (columns[0] + columns[-1]) / 2.0, (columns[-1] - columns[0]) / 2.0
     chain, length = np.zeros_like(air), 0
     best_length = 0
     previous: _Mask | None = None
     for k in range(air.shape[0] - 1, -1, -1):
-        section = _section(coarse, air[k], coarse.hu[k], (middle, half), previous)
+        section = _section(coarse, air[k], coarse.hu[k], middle, previous)
         if section is None:
             chain, length, previous = np.zeros_like(air), 0, None
             continue
@@ -78,27 +82,27 @@ def _trachea(coarse: Coarse, air: _Mask) -> _Mask:
 
 
 def _section(
-    coarse: Coarse, air: _Mask, hu: NDArray[np.float32], centre: tuple[float, float], above: _Mask | None
+    coarse: Coarse, air: _Mask, hu: NDArray[np.float32], middle: float, above: _Mask | None
 ) -> _Mask | None:
     """The tracheal cross-section of one slice, overlapping the one above where there is one."""
-    middle, half = centre
     pieces, _ = ndimage.label(air)
     pixel_mm2 = coarse.spacing_mm[1] * coarse.spacing_mm[2]
     found: list[tuple[float, _Mask]] = []
     for index, box in enumerate(ndimage.find_objects(pieces), start=1):
         piece = pieces[box] == index
         area_mm2 = float(piece.sum()) * pixel_mm2
-        if not TRACHEA_MM2[0] <= area_mm2 <= TRACHEA_MM2[1]:
+        if not TRACHEA_MM2[0] <= area_mm2 <= WIDE_MM2:
             continue
-        column = (box[1].start + box[1].stop - 1) / 2.0
-        filled = piece.sum() / piece.size
-        thin = float(hu[box][piece].mean()) < TRACHEA_HU
-        if abs(column - middle) > 0.3 * half or filled < 0.5 or not thin:
+        aside = abs((box[1].start + box[1].stop - 1) / 2.0 - middle)
+        wide = area_mm2 > TRACHEA_MM2[1]
+        most_aside_mm, most_hu = (WIDE_FROM_MIDDLE_MM, WIDE_HU) if wide else (FROM_MIDDLE_MM, TRACHEA_HU)
+        thin = float(np.median(hu[box][piece])) < most_hu
+        if aside * coarse.spacing_mm[2] > most_aside_mm or piece.sum() < 0.5 * piece.size or not thin:
             continue
         mask = pieces == index
         if above is not None and not (mask & above).any():
             continue
-        found.append((abs(column - middle), mask))
+        found.append((aside, mask))
     return min(found, key=lambda item: item[0])[1] if found else None
 
 

@@ -18,6 +18,7 @@ class Coarse:
     hu: NDArray[np.float32]
     factors: tuple[int, int, int]
     native: Grid
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of the first block, in blocks of the native grid
 
     @property
     def spacing_mm(self) -> Spacing:
@@ -26,14 +27,46 @@ class Coarse:
         return z, y, x
 
     @property
+    def grid(self) -> Grid:
+        """Where the blocks lie; their centres are the voxels' positions."""
+        affine = self.native.affine.copy()
+        middle = self.native.to_world(
+            (np.array(self.factors) - 1) / 2.0 + np.multiply(self.offset, self.factors)
+        )
+        affine[:3, :3] = affine[:3, :3] * np.array(self.factors)
+        affine[:3, 3] = middle
+        return Grid((self.hu.shape[0], self.hu.shape[1], self.hu.shape[2]), affine)
+
+    @property
     def voxel_ml(self) -> float:
         """Volume of one block."""
         z, y, x = self.spacing_mm
         return z * y * x / 1000.0
 
+    def part(self, box: tuple[slice, slice, slice]) -> "Coarse":
+        """The blocks of a box; what is expanded from it is not the whole native grid."""
+        z, y, x = (start + int(inner.start or 0) for start, inner in zip(self.offset, box, strict=True))
+        return Coarse(self.hu[box], self.factors, self.native, (z, y, x))
+
+    def halved(self) -> "Coarse":
+        """The same in blocks twice as long on every side."""
+        hu = self.hu
+        for axis in range(3):
+            hu = _block_means(hu, 2, axis)
+        z, y, x = (2 * factor for factor in self.factors)
+        offset = (self.offset[0] / 2, self.offset[1] / 2, self.offset[2] / 2)
+        return Coarse(hu, (z, y, x), self.native, offset)
+
     def distance_mm(self, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Distance of each block to the nearest one in `mask`; zero inside."""
         return distance_mm(mask, self.spacing_mm)
+
+    def sample(self, array: NDArray[Voxel]) -> NDArray[Voxel]:
+        """Return the middle voxel of each block of an array on the native grid (z, y, x)."""
+        for axis, (factor, size) in enumerate(zip(self.factors, self.native.shape, strict=True)):
+            middles = np.minimum(np.arange(-(-size // factor)) * factor + factor // 2, size - 1)
+            array = array.take(middles, axis)
+        return array
 
     def expand(self, array: NDArray[Voxel]) -> NDArray[Voxel]:
         """Repeat each block over its native voxels."""

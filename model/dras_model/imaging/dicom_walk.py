@@ -159,6 +159,8 @@ class _Walk:
             place = self.within(place, length, None)
 
     def zeros(self, place: int) -> bool:
+        if any(self.content[place : place + 8]):  # or the rest is copied for each element of many
+            return False
         rest = self.content[place:]
         return rest.count(0) == len(rest)
 

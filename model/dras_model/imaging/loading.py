@@ -112,5 +112,10 @@ def _nifti_header(grid: Grid) -> StudyHeader:
 
 def _digest(paths: Iterable[Path]) -> str:
     """SHA-256 over the sorted digests of the files: neither names nor order matter."""
-    digests = sorted(hashlib.sha256(path.read_bytes()).digest() for path in paths)
+    digests = sorted(_sha256(path) for path in paths)
     return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def _sha256(path: Path) -> bytes:
+    with path.open("rb") as file:  # in pieces: one file may be larger than the memory of a reading process
+        return hashlib.file_digest(file, "sha256").digest()

@@ -5,7 +5,7 @@ grid, where densities are measured. Needs no weights. Trachea and main bronchi a
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -14,17 +14,17 @@ from scipy import ndimage
 
 from dras_model.imaging.airway import find_airway
 from dras_model.imaging.atlas import LEFT, ORIENTATION, RIGHT
-from dras_model.imaging.blood_pool import enhanced_blood_hu
 from dras_model.imaging.coarse import Coarse, coarsen
+from dras_model.imaging.consolidation import add_consolidation
+from dras_model.imaging.lung_quality import AIRWAY, measure_lungs
+from dras_model.imaging.sides import LEAST_LUNG_ML, two_lungs
 from dras_model.imaging.volume import LabelMap, Volume
 from dras_model.results.codes import Code
 from dras_model.results.errors import StudyRefused
 from dras_model.results.study import LungQuality
 
-AIRWAY = 3  # beside RIGHT and LEFT in a subject's lung map
 TISSUE_HU = -400.0  # half-way between parenchyma near -850 and soft tissue near +50
 ROOM_AIR_HU = -960.0  # more than half of what surrounds the body is thinner; of no lung is
-LEAST_LUNG_ML = 300.0
 LEAST_HEIGHT_MM = 80.0
 MOST_CROPPED_PERCENT = 25.0  # of the slices with lung; a heart or spine crop cuts through most
 CORE_MM = 5.0  # erosion that parts the body from table and cables
@@ -33,8 +33,9 @@ BROAD_CONTACT = 0.5  # area at the image's sides over volume^(2/3); a grazed lun
 MOST_GAS_SHARE = 0.25  # voxels below GAS_HU in a small "lung"; bowel gas has more
 GAS_HU = -970.0
 SMALL_LUNGS_ML = 1000.0
-LEAST_PIECE_SHARE = 0.05  # of the largest piece; smaller ones are bowel gas, oesophagus, pockets
 CLOSING_MM = 8.0  # vessels up to twice this across are closed into the lung
+__all__ = ["AIRWAY", "Lungs", "Segmenter", "find_lungs", "segment_lungs"]
+
 _Mask = NDArray[np.bool_]
 Segmenter: TypeAlias = Callable[[Volume], NDArray[np.uint8]]
 
@@ -55,8 +56,9 @@ def segment_lungs(volume: Volume, segmenter: Segmenter | None = None) -> Lungs:
     """
     if volume.grid.orientation != ORIENTATION:
         raise ValueError(f"orient the volume to {ORIENTATION} first, found {volume.grid.orientation}")
-    labels = (segmenter or find_lungs)(volume)
-    quality = _measure(volume, labels, enhanced_blood_hu(coarsen(volume)))
+    coarse = coarsen(volume)
+    labels = _find(volume, coarse) if segmenter is None else segmenter(volume)
+    quality = measure_lungs(volume, labels, coarse)
     _require_lungs(quality)
     _refuse_gas(volume, labels, quality)
     return Lungs(LabelMap(labels, volume.grid), quality)
@@ -64,20 +66,24 @@ def segment_lungs(volume: Volume, segmenter: Segmenter | None = None) -> Lungs:
 
 def find_lungs(volume: Volume) -> NDArray[np.uint8]:
     """Label RIGHT, LEFT and AIRWAY (z, y, x) from HU alone. Raises StudyRefused OUT_OF_SCOPE."""
-    coarse = coarsen(volume)
-    air, middle = _inner_air(coarse)
+    return _find(volume, coarsen(volume))
+
+
+def _find(volume: Volume, coarse: Coarse) -> NDArray[np.uint8]:
+    air, body, middle = _inner_air(coarse)
     box = _around(air, coarse)
-    part = replace(coarse, hu=coarse.hu[box])
-    airway = find_airway(part, air[box])
-    labels = _two_lungs(part, air[box] & ~airway, middle - box[2].start)
+    part = coarse.part(box)
+    middle -= box[2].start
+    airway = find_airway(part, air[box], middle)
+    labels = two_lungs(part, air[box] & ~airway, middle)
     labels[airway & (labels == 0)] = AIRWAY
     closed = np.zeros(air.shape, dtype=np.uint8)
     closed[box] = _close(part, labels)
-    return _refine(volume, coarse, closed)
+    return _refine(volume, coarse, closed, add_consolidation(coarse, closed, body))
 
 
-def _inner_air(coarse: Coarse) -> tuple[_Mask, float]:
-    """Air that the body encloses, and the column of the body's middle.
+def _inner_air(coarse: Coarse) -> tuple[_Mask, _Mask, float]:
+    """Air that the body encloses, the body, and the column of its middle.
 
     Room air reaches the sides of the image. Air inside the table or a cushion does not, but it is
     the table's shell around it, not the body.
@@ -95,7 +101,7 @@ def _inner_air(coarse: Coarse) -> tuple[_Mask, float]:
     inside = ~surroundings & (of_body > 0.5)
     inside[0] = False
     columns = np.nonzero(core)[2]
-    return inside[pieces], float(np.median(columns))
+    return inside[pieces], body, float(np.median(columns))
 
 
 def _around(mask: _Mask, coarse: Coarse) -> tuple[slice, slice, slice]:
@@ -133,56 +139,6 @@ def _largest(mask: _Mask) -> _Mask:
     return np.asarray(pieces == sizes.argmax())
 
 
-def _two_lungs(coarse: Coarse, air: _Mask, middle: float) -> NDArray[np.uint8]:
-    """Label RIGHT and LEFT; where both lungs touch, they are cut at the narrowest place."""
-    pieces, count = ndimage.label(air)
-    labels = np.zeros(air.shape, dtype=np.uint8)
-    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
-    sizes[0] = 0
-    largest = int(sizes.max())
-    if largest * coarse.voxel_ml < LEAST_LUNG_ML / 3:
-        raise StudyRefused(
-            Code.OUT_OF_SCOPE,
-            reason=f"the largest air space inside the body is {largest * coarse.voxel_ml:.0f} mL",
-        )
-    kept = [int(i) for i in np.argsort(-sizes, kind="stable") if sizes[i] >= LEAST_PIECE_SHARE * largest]
-    for piece in kept:
-        mask = pieces == piece
-        left_share = float(np.mean(np.nonzero(mask)[2] > middle))
-        if sizes[piece] > 0.5 * largest and 0.15 < left_share < 0.85:
-            labels[mask] = _cut(coarse, mask)[mask]
-        elif sizes[piece] > 0.25 * largest or not _is_gas(coarse, mask):
-            labels[mask] = LEFT if left_share >= 0.5 else RIGHT
-    return labels
-
-
-def _is_gas(coarse: Coarse, mask: _Mask) -> bool:
-    """Whether a piece is gas in a hollow organ: almost all of it as thin as air, unlike lung."""
-    values = coarse.hu[ndimage.binary_erosion(mask)]
-    return values.size > 0 and float(np.median(values)) < -965.0
-
-
-def _cut(coarse: Coarse, mask: _Mask) -> NDArray[np.uint8]:
-    """Cut one piece into RIGHT and LEFT half-way between its two cores.
-
-    Erosion parts the lungs at the anterior or posterior junction, where they touch over a few
-    millimetres; both cores have lost the same margin there, so half-way is the junction.
-    """
-    depth = coarse.distance_mm(~mask)
-    for radius_mm in np.arange(2.0, 40.0, 2.0):
-        cores, count = ndimage.label(depth > radius_mm)
-        sizes = np.bincount(cores.ravel(), minlength=count + 1)
-        sizes[0] = 0
-        order = np.argsort(-sizes, kind="stable")[:2]
-        if count >= 2 and sizes[order[1]] >= 0.2 * sizes[order[0]]:
-            one, other = (cores == i for i in order)
-            if np.mean(np.nonzero(one)[2]) > np.mean(np.nonzero(other)[2]):
-                one, other = other, one
-            nearer_left = coarse.distance_mm(other) < coarse.distance_mm(one)
-            return np.where(nearer_left, LEFT, RIGHT).astype(np.uint8)
-    return np.full(mask.shape, RIGHT, dtype=np.uint8)
-
-
 def _close(coarse: Coarse, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Close vessels and hilar notches into each lung, without taking from the other or the airway."""
     closed = labels.copy()
@@ -190,44 +146,27 @@ def _close(coarse: Coarse, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         own = labels == side
         if not own.any():
             continue
-        reached = coarse.distance_mm(own) <= CLOSING_MM
-        filled = coarse.distance_mm(~reached) > CLOSING_MM
+        box = _around(own, coarse)
+        part = coarse.part(box)
+        reached = part.distance_mm(own[box]) <= CLOSING_MM
+        filled = part.distance_mm(~reached) > CLOSING_MM
         # In three dimensions: slice by slice the dome of the diaphragm would be a hole.
         filled = ndimage.binary_fill_holes(filled)
-        closed[filled & (labels == 0)] = side
+        closed[box][filled & (labels[box] == 0)] = side
     return closed
 
 
-def _refine(volume: Volume, coarse: Coarse, closed: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Bring the coarse labels to the native grid; near their surface a voxel must be thin itself."""
-    grown = ndimage.grey_dilation(closed, footprint=ndimage.generate_binary_structure(3, 1))
-    grown = np.where(closed > 0, closed, grown).astype(np.uint8)
-    core = ndimage.binary_erosion(closed > 0, border_value=1)
+def _refine(
+    volume: Volume, coarse: Coarse, aerated: NDArray[np.uint8], whole: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """Bring the coarse labels to the native grid; near the surface of what is aerated a voxel must be thin."""
+    grown = ndimage.grey_dilation(aerated, footprint=ndimage.generate_binary_structure(3, 1))
+    grown = np.where(whole > 0, whole, grown).astype(np.uint8)
+    core = ndimage.binary_erosion(whole > 0, border_value=1) | ((whole > 0) & (aerated == 0))
     native = coarse.expand(grown)
     inside = coarse.expand(core)
     native[~(inside | (volume.hu < TISSUE_HU))] = 0
     return native
-
-
-def _measure(volume: Volume, native: NDArray[np.uint8], blood_hu: float | None) -> LungQuality:
-    voxels = [np.count_nonzero(native == label) for label in range(AIRWAY + 1)]
-    lung = (native == RIGHT) | (native == LEFT)
-    n_lung = voxels[RIGHT] + voxels[LEFT]
-    planes = np.count_nonzero(lung, axis=(1, 2))
-    widest = max(int(planes.max()), 1)
-    with_lung = np.nonzero(planes)[0]
-    at_side = lung[:, [0, -1]].any(axis=(1, 2)) | lung[..., [0, -1]].any(axis=(1, 2))
-    return LungQuality(
-        right_ml=float(voxels[RIGHT] * volume.grid.voxel_ml),
-        left_ml=float(voxels[LEFT] * volume.grid.voxel_ml),
-        airway_ml=float(voxels[AIRWAY] * volume.grid.voxel_ml),
-        mean_hu=float(volume.hu[lung].mean(dtype=np.float64)) if n_lung else 0.0,
-        height_mm=float(np.ptp(with_lung) + 1) * volume.grid.spacing_mm[0] if n_lung else 0.0,
-        touches_top_percent=100.0 * float(planes[-1]) / widest,
-        touches_bottom_percent=100.0 * float(planes[0]) / widest,
-        touches_side_percent=100.0 * float(at_side.sum()) / max(with_lung.size, 1),
-        blood_hu=blood_hu,
-    )
 
 
 def _require_lungs(quality: LungQuality) -> None:

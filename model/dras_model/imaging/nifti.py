@@ -82,7 +82,7 @@ def load_array(path: Path, *, allocate: Allocate = new_array) -> tuple[NDArray[n
             _check_length(layout, path.stat().st_size * (MOST_DEFLATED if compressed else 1))
             array = allocate(layout.shape)
             _read_voxels(stream, layout, array)
-    except StudyRefused:
+    except (StudyRefused, MemoryError):
         raise
     except Exception as error:  # nibabel's, gzip's and NumPy's faults on damaged files are no closed set
         raise StudyRefused(Code.NIFTI_INVALID, reason="it is damaged or no NIfTI image") from error

@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 
 from dras_model.imaging.atlas import LEFT, RIGHT, Atlas
 from dras_model.imaging.lungs import Lungs
-from dras_model.imaging.pixels import AIR_HU
 from dras_model.imaging.registration import Alignment
 from dras_model.imaging.resampling import resample_box, unit_grid
-from dras_model.imaging.volume import Volume
+from dras_model.imaging.volume import AIR_HU, Grid, Volume
 from dras_model.results.study import PatchQuality
 
 CEILING_HU = 240  # of the preprocessing contract; the floor is AIR_HU
 LEAST_INSIDE = 0.95  # of a valid patch's cube lies within the scan
 LEAST_LUNG = 0.02  # of a valid patch's cube is lung; the atlas' own patches hold 10 % and more
-LAA_HU = -950.0
+Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,15 +27,13 @@ class Patches:
     """One row per atlas corner, in the atlas' order.
 
     `hu` (n, 32, 32, 32) int16 in (z, y, x) at 1 mm, clipped to [-1024, 240]; `inside` and
-    `lung_fraction` (n,) in 0..1; `laa950` (n,) percent and `mean_hu` (n,) over the lung voxels of the
-    native grid, NaN where a patch holds none; `corner_mm` (n, 3) LPS of the first voxel.
+    `lung_fraction` (n,) in 0..1, by the lung voxels of the native grid; `corner_mm` (n, 3) LPS of the first
+    voxel.
     """
 
     hu: NDArray[np.int16]
     inside: NDArray[np.float32]
     lung_fraction: NDArray[np.float32]
-    laa950: NDArray[np.float32]
-    mean_hu: NDArray[np.float32]
     corner_mm: NDArray[np.float64]
 
     @property
@@ -65,8 +62,15 @@ def cut_patches(volume: Volume, lungs: Lungs, atlas: Atlas, alignment: Alignment
     world = alignment.to_subject(atlas.lungs.grid.to_world(atlas.corners[:, ::-1]))
     corners = np.floor(lattice.to_index(world) + 0.5).astype(np.int64)
     hu, inside = _cubes(volume, corners, atlas.patch_size)
-    fractions, laa, mean = _densitometry(volume, lungs, corners, atlas.patch_size)
-    return Patches(hu, inside, fractions, laa, mean, lattice.to_world(corners))
+    boxes = _native_boxes(volume.grid, corners, atlas.patch_size)
+    fractions = _lung_fractions(lungs, boxes, atlas.patch_size)
+    return Patches(hu, inside, fractions, lattice.to_world(corners))
+
+
+def native_boxes(patches: Patches, grid: Grid) -> list[Box]:
+    """Return the voxels of the scan's grid whose centres lie within each patch, cut at the scan's ends."""
+    corners = np.rint(unit_grid(grid).to_index(patches.corner_mm)).astype(np.int64)
+    return _native_boxes(grid, corners, patches.hu.shape[1])
 
 
 def _cubes(
@@ -93,27 +97,18 @@ def _cubes(
     return cubes, inside
 
 
-def _densitometry(
-    volume: Volume, lungs: Lungs, corners: NDArray[np.int64], size: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Lung fraction, LAA-950 in percent and mean HU of each cube, by counting native voxels.
-
-    A native voxel belongs to a cube when its centre lies within it.
-    """
-    spacing = np.array(volume.grid.spacing_mm)
-    shape = np.array(volume.grid.shape)
+def _native_boxes(grid: Grid, corners: NDArray[np.int64], size: int) -> list[Box]:
+    spacing, shape = np.array(grid.spacing_mm), np.array(grid.shape)
     first = np.clip(np.ceil((corners - 0.5) / spacing), 0, shape).astype(np.int64)
     last = np.clip(np.ceil((corners + size - 0.5) / spacing), 0, shape).astype(np.int64)
-    cube_voxels = (size**3) / float(np.prod(spacing))
-    fraction = np.zeros(len(corners), dtype=np.float32)
-    laa = np.full(len(corners), np.nan, dtype=np.float32)
-    mean = np.full(len(corners), np.nan, dtype=np.float32)
-    for n, (a, b) in enumerate(zip(first, last, strict=True)):
-        box = (slice(a[0], b[0]), slice(a[1], b[1]), slice(a[2], b[2]))
-        labels = lungs.map.labels[box]
-        values = volume.hu[box][(labels == RIGHT) | (labels == LEFT)]
-        fraction[n] = min(values.size / cube_voxels, 1.0)
-        if values.size:
-            laa[n] = 100.0 * np.count_nonzero(values <= LAA_HU) / values.size
-            mean[n] = values.mean(dtype=np.float64)
-    return fraction, laa, mean
+    return [
+        (slice(a[0], b[0]), slice(a[1], b[1]), slice(a[2], b[2])) for a, b in zip(first, last, strict=True)
+    ]
+
+
+def _lung_fractions(lungs: Lungs, boxes: list[Box], size: int) -> NDArray[np.float32]:
+    """Return how much of each cube is lung, (n,)."""
+    lung = (lungs.map.labels == RIGHT) | (lungs.map.labels == LEFT)
+    cube_voxels = size**3 / float(np.prod(lungs.map.grid.spacing_mm))
+    counts = np.array([np.count_nonzero(lung[box]) for box in boxes], dtype=np.float64)
+    return np.minimum(counts / cube_voxels, 1.0).astype(np.float32)

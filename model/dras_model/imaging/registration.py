@@ -7,6 +7,7 @@ scan ends within a lung, what lies beyond its end says nothing and is left out.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,21 +15,23 @@ from numpy.typing import NDArray
 from dras_model.imaging.atlas import LEFT, RIGHT, Atlas
 from dras_model.imaging.coarse import COARSE_MM
 from dras_model.imaging.distance import signed_distance_mm
+from dras_model.imaging.registration_quality import judge
 from dras_model.imaging.volume import Grid, LabelMap, Matrix
 from dras_model.results.codes import Code
 from dras_model.results.errors import StudyRefused
 from dras_model.results.study import RegistrationQuality
 
 # (lattice step, clip) in mm, coarse to fine; iterations end when the lungs move less than STILL_MM.
-SCHEDULE = ((10.0, 40.0), (7.0, 20.0), (5.0, 10.0))
+Schedule: TypeAlias = tuple[tuple[float, float], ...]
+SCHEDULE: Schedule = ((10.0, 40.0), (7.0, 20.0), (5.0, 10.0))
 MARGIN_MM = 50.0  # around the lungs; distances beyond the first clip are not used
-QUALITY_STEP = 4  # voxels of the atlas between two points that judge the fit
 MOST_ITERATIONS = 25
 STILL_MM = 0.02
 LEAST_LUNG_ML = 100.0  # a lung smaller than this cannot guide the alignment
 TRUNCATED_PERCENT = 5.0  # of the widest section, in the first or last slice
 SCALES = (0.5, 2.0)  # of the singular values; beyond them the fit has failed
 LEAST_DICE = 0.5  # of the lung that fits better; a lung and its atlas that share less are not aligned
+HEIGHT_POWER = 0.5  # people differ more in the width of their chest than in its height
 SHAPE_PRIOR = 0.02  # weight of the starting proportions where the scan cuts the lungs
 
 
@@ -58,17 +61,14 @@ def align(atlas: Atlas, lungs: LabelMap) -> Alignment:
     ]
     if not sides:
         raise StudyRefused(Code.REGISTRATION_FAILED, reason="neither lung is large enough")
-    fit = _Fit(atlas, subject, sides)
-    matrix = fit.start()
-    for step_mm, clip_mm in SCHEDULE:
-        matrix = fit.refine(matrix, step_mm=step_mm, clip_mm=clip_mm)
+    matrix = fit_affine(atlas.lungs, subject, sides)
     scales = np.linalg.svd(matrix[:3, :3], compute_uv=False)
     if np.linalg.det(matrix[:3, :3]) <= 0 or scales.min() < SCALES[0] or scales.max() > SCALES[1]:
         raise StudyRefused(
             Code.REGISTRATION_FAILED,
             reason=f"the lungs would have to be scaled by {scales.min():.2f} to {scales.max():.2f}",
         )
-    quality = _quality(atlas, lungs, matrix)
+    quality = judge(atlas, lungs, matrix)
     dice = max({RIGHT: quality.dice_right, LEFT: quality.dice_left}[side] for side in sides)
     if dice < LEAST_DICE:
         raise StudyRefused(
@@ -78,13 +78,35 @@ def align(atlas: Atlas, lungs: LabelMap) -> Alignment:
     return Alignment(matrix, quality)
 
 
+def fit_affine(
+    reference: LabelMap,
+    subject: LabelMap,
+    sides: list[int],
+    *,
+    unknown: NDArray[np.bool_] | None = None,
+    schedule: Schedule = SCHEDULE,
+) -> Matrix:
+    """Return the affine (4, 4) that brings the lungs `sides` of a reference onto a subject's, LPS mm both.
+
+    What falls on the voxels `unknown` (z, y, x) of the subject says nothing.
+    """
+    fit = _Fit(reference, subject, sides, unknown)
+    matrix = fit.start()
+    for step_mm, clip_mm in schedule:
+        matrix = fit.refine(matrix, step_mm=step_mm, clip_mm=clip_mm)
+    return matrix
+
+
 class _Fit:
     """The distance maps of both sides, and the steps that bring one onto the other."""
 
-    def __init__(self, atlas: Atlas, subject: LabelMap, sides: list[int]) -> None:
+    def __init__(
+        self, reference: LabelMap, subject: LabelMap, sides: list[int], unknown: NDArray[np.bool_] | None
+    ) -> None:
         self.subject = subject
+        self.unknown = unknown
         self.sides = sides
-        self.reference, maps = _reference(atlas)
+        self.reference, maps = _reference(reference)
         self.reference_maps = [maps[side] for side in sides]
         self.subject_maps = [_map(subject, side) for side in sides]
         lung = np.isin(self.reference.labels, sides)
@@ -99,7 +121,7 @@ class _Fit:
         shift = subject.mean(axis=0) - scale * reference.mean(axis=0)
         bottom_cut, top_cut = self.cut
         if bottom_cut or top_cut:
-            scale[2] = scale[:2].mean()
+            scale[2] = scale[:2].mean() ** HEIGHT_POWER
             ends = [end for end, cut in ((0, bottom_cut), (1, top_cut)) if not cut] or [0, 1]
             shift[2] = np.mean([subject[end, 2] - scale[2] * reference[end, 2] for end in ends])
         matrix = np.diag([*scale, 1.0])
@@ -163,13 +185,16 @@ class _Fit:
         return normal, gradient
 
     def _seen(self, index: Matrix) -> NDArray[np.bool_]:
-        """Which points say something: all, but those beyond an end of the scan that cuts the lungs."""
+        """Which points say something: not those beyond an end of the scan that cuts the lungs, or unknown."""
         seen = np.ones(len(index), dtype=bool)
         bottom_cut, top_cut = self.cut
         if bottom_cut:
             seen &= index[:, 0] >= 0
         if top_cut:
             seen &= index[:, 0] <= self.subject.grid.shape[0] - 1
+        if self.unknown is not None:
+            z, y, x = np.clip(np.rint(index).astype(np.int64).T, 0, np.array(self.unknown.shape)[:, None] - 1)
+            seen &= ~self.unknown[z, y, x]
         return seen
 
     def _add_prior(self, normal: Matrix, gradient: Matrix, drift: Matrix, n_points: int) -> None:
@@ -179,10 +204,10 @@ class _Fit:
         gradient[:9] += weight * drift.ravel()
 
 
-@lru_cache(maxsize=2)
-def _reference(atlas: Atlas) -> tuple[LabelMap, dict[int, NDArray[np.float64]]]:
-    """The atlas' lungs on a coarser lattice and their distance maps; one process sees few atlases."""
-    shrunk = _shrink(atlas.lungs)
+@lru_cache(maxsize=3)
+def _reference(lungs: LabelMap) -> tuple[LabelMap, dict[int, NDArray[np.float64]]]:
+    """The reference's lungs on a coarser lattice and their distance maps; one process sees few atlases."""
+    shrunk = _shrink(lungs)
     return shrunk, {side: _map(shrunk, side) for side in (RIGHT, LEFT)}
 
 
@@ -259,35 +284,3 @@ def _sample(distances: NDArray[np.float64], index: Matrix) -> tuple[NDArray[np.f
     by_xy = by_x[:, 0] * (1 - py) + by_x[:, 1] * py
     slope_x = by_xy[0] * (1 - pz) + by_xy[1] * pz
     return value, np.stack([slope_z, slope_y, slope_x], axis=1)
-
-
-def _quality(atlas: Atlas, lungs: LabelMap, matrix: Matrix) -> RegistrationQuality:
-    """Dice per lung inside the scan, on a lattice of the atlas, and the shape of the affine."""
-    reference = atlas.lungs
-    lattice = reference.labels[(slice(1, None, QUALITY_STEP),) * 3]
-    index = np.indices(lattice.shape).reshape(3, -1).T * QUALITY_STEP + 1
-    to_index = np.linalg.inv(lungs.grid.affine) @ matrix @ reference.grid.affine
-    nearest = np.rint(index @ to_index[:3, :3].T + to_index[:3, 3]).astype(np.int64)
-    inside = np.all((nearest >= 0) & (nearest < lungs.grid.shape), axis=1)
-    found = np.zeros(len(nearest), dtype=np.uint8)
-    z, y, x = nearest[inside].T
-    found[inside] = lungs.labels[z, y, x]
-    wanted = lattice.ravel()
-    is_lung = np.isin(wanted, (RIGHT, LEFT))
-    linear = matrix[:3, :3]
-    u, _, vt = np.linalg.svd(linear)
-    cosine = np.clip((np.trace(u @ vt) - 1.0) / 2.0, -1.0, 1.0)
-    rows = [[float(value) for value in row] for row in matrix]
-    return RegistrationQuality(
-        dice_right=_dice(wanted[inside] == RIGHT, found[inside] == RIGHT),
-        dice_left=_dice(wanted[inside] == LEFT, found[inside] == LEFT),
-        determinant=float(np.linalg.det(linear)),
-        rotation_degrees=float(np.degrees(np.arccos(cosine))),
-        coverage=float(np.mean(inside[is_lung])),
-        matrix=tuple((row[0], row[1], row[2], row[3]) for row in rows),
-    )
-
-
-def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    total = int(one.sum()) + int(other.sum())
-    return 2.0 * int((one & other).sum()) / total if total else 0.0

@@ -4,13 +4,14 @@ The choice is deterministic and always explained; the caller may name a series i
 pixels of the chosen series is `pixels`' business.
 """
 
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dras_model.imaging.dicom_walk import DamagedFile
 from dras_model.imaging.kernels import Sharpness, sharpness
-from dras_model.imaging.slices import DamagedFile, Slice, quiet_pydicom, read_slices
+from dras_model.imaging.slices import Slice, quiet_pydicom, read_slices
 from dras_model.imaging.stack import Stack, build_stack
 from dras_model.results.codes import Code
 from dras_model.results.errors import StudyRefused
@@ -19,6 +20,8 @@ from dras_model.results.study import Candidate, StudyWarning
 _SHARPNESS_RANK = {Sharpness.SMOOTH: 0, Sharpness.UNKNOWN: 1, Sharpness.SHARP: 2}
 FULL_THORAX_MM = 220.0  # a stack of at least this length is not preferred for being longer still
 ALIKE_MM = 20.0  # lengths that differ by less leave the choice to kernel and thickness
+MOST_LISTED = 8  # patients, and series of each, that a refusal lists
+_UID = re.compile(r"[0-9.]{1,64}")  # PS3.5 9.1; anything else may hold a name
 _NOT_A_SCAN = ("LOCALIZER", "SCREEN SAVE", "DOSE", "MIP", "MINIP", "PROJECTION IMAGE")
 
 
@@ -38,11 +41,12 @@ def choose_series(files: Sequence[Path], *, series_uid: str | None = None) -> Ch
     Raises StudyRefused: NOT_DICOM, MALFORMED, NO_CT_SERIES, SERIES_NOT_FOUND, MIXED_PATIENT,
     DUPLICATE_CONFLICT, and whatever the largest CT series was refused with where none is usable.
     """
-    with quiet_pydicom(), ThreadPoolExecutor(max_workers=4) as pool:
-        per_file = list(pool.map(_headers, files))
-    if damaged := sum(found is None for found in per_file):
-        raise StudyRefused(Code.MALFORMED, n_files=damaged)
-    slices = [item for found in per_file for item in found or ()]
+    with quiet_pydicom():
+        per_file = [_headers(file) for file in files]
+    if damaged := [found for found in per_file if isinstance(found, DamagedFile)]:
+        whole = not all(fault.truncated for fault in damaged)
+        raise StudyRefused(Code.MALFORMED if whole else Code.TRUNCATED, n_files=len(damaged))
+    slices = [item for found in per_file if isinstance(found, list) for item in found]
     if not slices:
         raise StudyRefused(Code.NOT_DICOM, n_files=len(files))
     n_ignored = sum(not found for found in per_file)
@@ -52,16 +56,16 @@ def choose_series(files: Sequence[Path], *, series_uid: str | None = None) -> Ch
     if series_uid is not None and series_uid not in groups:
         raise StudyRefused(Code.SERIES_NOT_FOUND, n_series=len(groups))
     wanted = groups if series_uid is None else {series_uid: groups[series_uid]}
-    _refuse_mixed_patients(item for group in wanted.values() for item in group if item.is_ct)
+    _refuse_mixed_patients(wanted)
     return _best(groups, wanted, n_ignored)
 
 
-def _headers(path: Path) -> list[Slice] | None:
-    """Slices of a file, none where it is no DICOM image, None where it is damaged."""
+def _headers(path: Path) -> list[Slice] | DamagedFile:
+    """Slices of a file, none where it is no DICOM image; what is wrong with it where it is damaged."""
     try:
         return read_slices(path)
-    except DamagedFile:
-        return None
+    except DamagedFile as fault:
+        return fault
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +84,7 @@ class _Judged:
         """Sort key, best first: coverage, original, kernel, slice step, number, then the UID."""
         if self.stack is None:
             return (1, len(self.slices), self.uid)
-        first, shape, spacing = self.stack.slices[0], self.stack.grid.shape, self.stack.grid.spacing_mm
+        first, shape, spacing = self.stack.slices[0], self.stack.native.shape, self.stack.native.spacing_mm
         extent_mm = min(shape[0] * spacing[0], FULL_THORAX_MM)
         kernel = sharpness(first.acquisition.manufacturer, first.acquisition.kernel)
         return (
@@ -136,7 +140,7 @@ def _not_a_scan(slices: Sequence[Slice]) -> str | None:
 
 
 def _marked(item: Slice) -> bool:
-    return any(mark in value for value in item.image_type for mark in _NOT_A_SCAN)
+    return item.burned_in or any(mark in value for value in item.image_type for mark in _NOT_A_SCAN)
 
 
 def _unique(slices: Sequence[Slice]) -> list[Slice]:
@@ -155,8 +159,8 @@ def _unique(slices: Sequence[Slice]) -> list[Slice]:
 
 
 def _describe(stack: Stack) -> str:
-    z, y, x = stack.grid.shape
-    step_mm = stack.grid.spacing_mm[0]
+    z, y, x = stack.native.shape
+    step_mm = stack.native.spacing_mm[0]
     kernel = stack.slices[0].acquisition.kernel or "unknown"
     return f"{z} slices of {x} x {y} over {z * step_mm:.0f} mm, step {step_mm:.2f} mm, kernel {kernel}"
 
@@ -199,8 +203,20 @@ def _refuse(judged: Sequence[_Judged], groups: dict[str, list[Slice]]) -> None:
     )
 
 
-def _refuse_mixed_patients(slices: Iterable[Slice]) -> None:
-    """Two patients are never ranked against each other, under one study UID or under several."""
-    patients = {item.patient_key for item in slices if item.patient_key}
-    if len(patients) > 1:
-        raise StudyRefused(Code.MIXED_PATIENT, n_patients=len(patients))
+def _refuse_mixed_patients(groups: dict[str, list[Slice]]) -> None:
+    """Two patients are never ranked against each other, under one study UID or under several.
+
+    The refusal lists the series by patient, told apart by a number, so that one of them can be named.
+    """
+    by_patient: dict[str, list[str]] = {}
+    for uid, group in sorted(groups.items()):
+        for patient in sorted({item.patient_key for item in group if item.is_ct and item.patient_key}):
+            named = uid if _UID.fullmatch(uid) else "a series without a valid UID"
+            by_patient.setdefault(patient, []).append(f"{named} with {len(group)} images")
+    if len(by_patient) < 2:
+        return
+    listed = [
+        f"patient {number}: {', '.join(series[:MOST_LISTED])}"
+        for number, series in enumerate(list(by_patient.values())[:MOST_LISTED], start=1)
+    ]
+    raise StudyRefused(Code.MIXED_PATIENT, n_patients=len(by_patient), series="; ".join(listed))

@@ -114,9 +114,12 @@ def quiet_pydicom() -> Iterator[None]:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file says by its magic that it is DICOM (PS3.10 7.1)."""
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+    """Whether a file says by its magic that it is DICOM (PS3.10 7.1); one that cannot be read says nothing."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
 
 
 def read_slices(path: Path) -> list[Slice]:

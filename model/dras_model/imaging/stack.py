@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dras_model.imaging.slices import Slice, Vector
 from dras_model.imaging.volume import Grid
+from dras_model.imaging.working_grid import MOST_UNAVERAGED, WHOLE, Factors, WorkingGrid, working_grid
 from dras_model.results.codes import Code
 from dras_model.results.errors import StudyRefused
 from dras_model.results.study import StudyWarning
@@ -27,7 +28,6 @@ MOST_MISSING_PERCENT = 5.0
 MOST_GAP_MM = 10.0
 LEAST_SHARE = 0.8  # of a series' slices must share one geometry
 TILT_TOLERANCE_DEGREES = 0.1
-MOST_VOXELS = 1_500_000_000
 MOST_SIDE = 4096
 _MOST_KINDS = 64  # of geometry that are tried as the commonest one
 
@@ -38,11 +38,14 @@ class Stack:
 
     `depths` (n,) are positions in slices along the grid's first axis: whole numbers where the series
     is regular. `shifts` (n, 2) are in-plane offsets (rows, columns) of a tilted gantry in pixels,
-    zero without tilt. `left_out` says how many slices were not used, by reason.
+    zero without tilt. `left_out` says how many slices were not used, by reason. `native` is the grid of the
+    slices; `grid` is the same, or a coarser one on which `factors` of its voxels (z, y, x) are averaged.
     """
 
     slices: tuple[Slice, ...]
+    native: Grid
     grid: Grid
+    factors: Factors
     depths: NDArray[np.float64]
     shifts: NDArray[np.float64]
     warnings: tuple[StudyWarning, ...]
@@ -51,7 +54,12 @@ class Stack:
     @property
     def regular(self) -> bool:
         """Whether each slice is one plane of the grid, as it is."""
-        return len(self.slices) == self.grid.shape[0] and bool(np.all(self.depths == np.rint(self.depths)))
+        return len(self.slices) == self.native.shape[0] and bool(np.all(self.depths == np.rint(self.depths)))
+
+    @property
+    def averaged(self) -> bool:
+        """Whether several voxels of the slices become one."""
+        return self.factors != WHOLE
 
 
 def build_stack(slices: Sequence[Slice]) -> Stack:
@@ -84,11 +92,40 @@ def build_stack(slices: Sequence[Slice]) -> Stack:
     affine = np.eye(4)
     affine[:3, :3] = np.stack([normal * step_mm, column * rows_mm, row * columns_mm], axis=1)
     affine[:3, 3] = positions[0] - shifts[0, 0] * rows_mm * column - shifts[0, 1] * columns_mm * row
-    grid = Grid((n_planes, alike[0].rows, alike[0].columns), affine)
-    if grid.n_voxels > MOST_VOXELS or max(grid.shape) > MOST_SIDE:
-        raise StudyRefused(Code.VOLUME_TOO_LARGE, megavoxels=grid.n_voxels / 1e6, limit=MOST_VOXELS / 1e6)
+    native = Grid((n_planes, alike[0].rows, alike[0].columns), affine)
+    working = _working(native, warnings)
     reasons = {reason: count for reason, count in left_out.items() if count}
-    return Stack(tuple(kept), grid, depths, shifts, tuple(warnings), reasons)
+    return Stack(
+        slices=tuple(kept),
+        native=native,
+        grid=working.grid,
+        factors=working.factors,
+        depths=depths,
+        shifts=shifts,
+        warnings=tuple(warnings),
+        left_out=reasons,
+    )
+
+
+def _working(native: Grid, warnings: list[StudyWarning]) -> WorkingGrid:
+    """Return the grid to analyse, and add the warning where that is a coarser one."""
+    if max(native.shape) > MOST_SIDE:
+        raise StudyRefused(
+            Code.VOLUME_TOO_LARGE, megavoxels=native.n_voxels / 1e6, limit=MOST_UNAVERAGED / 1e6
+        )
+    working = working_grid(native)
+    if working.factors != WHOLE:
+        z, y, x = working.factors
+        z_mm, y_mm, x_mm = working.grid.spacing_mm
+        warnings.append(
+            StudyWarning.of(
+                Code.AVERAGED_VOXELS,
+                block=f"{x} x {y} x {z}",
+                size=f"{x_mm:.2f} x {y_mm:.2f} x {z_mm:.2f} mm",
+                megavoxels=native.n_voxels / 1e6,
+            )
+        )
+    return working
 
 
 def _require_geometry(slices: Sequence[Slice]) -> None:

@@ -16,6 +16,9 @@ Matrix: TypeAlias = NDArray[np.float64]
 Spacing: TypeAlias = tuple[float, float, float]  # (z, y, x) in mm
 Voxel = TypeVar("Voxel", bound=np.generic)
 
+MOST_VOXELS = 1_500_000_000  # of a study
+AIR_HU = np.float32(-1024.0)  # what padding becomes, as in the method's own padding
+PADDING_BELOW_HU = np.float32(-1200.0)  # no tissue and no noise of a scanner in use lies below
 AXIS_ANGLE_TOLERANCE = 1e-3  # |cos| between two axes; direction cosines arrive as rounded decimal text
 _LETTERS = ("RL", "AP", "IS")  # against and along each LPS axis
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dras_model.imaging.atlas import LEFT, ORIENTATION, RIGHT
 from dras_model.imaging.deformable import Deformation, Scan, cropped
 from dras_model.imaging.volume import Grid
-from dras_model.outputs.qc_picture import BACKGROUND, FAINT, INK, SEVERE, WARNING, write_text
+from dras_model.outputs.palette import BACKGROUND, FAINT, INK, SEVERE, WARNING, write_text
 from dras_model.results.pair import PairResult, ResponseClass
 from dras_model.results.study import NOTICE, Region
 

@@ -4,10 +4,8 @@ Radiological convention: the patient's right is on the viewer's left. Drawn with
 it holds no global state and runs in any thread.
 """
 
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,31 +17,25 @@ from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import NDArray
 
 from dras_model.imaging.atlas import LEFT, ORIENTATION, RIGHT
-from dras_model.imaging.lungs import AIRWAY
 from dras_model.imaging.patches import Patches
 from dras_model.imaging.volume import LabelMap, Volume
-from dras_model.results.study import NOTICE, Region, StudyResult
+from dras_model.outputs.palette import (
+    BACKGROUND,
+    CONTOURS,
+    FAINT,
+    INK,
+    INVALID_PATCH,
+    LAA_HU,
+    LOW_ATTENUATION,
+    SEVERE,
+    VALID_PATCH,
+    write_text,
+)
+from dras_model.outputs.qc_panel import write_panel
+from dras_model.results.study import NOTICE, StudyResult
 
-BACKGROUND, INK, FAINT = "#0e1116", "#e8eaed", "#8b949e"
-CONTOURS = {RIGHT: "#4cc2ff", LEFT: "#ffb454", AIRWAY: "#7ee787"}
-LOW_ATTENUATION, VALID_PATCH, INVALID_PATCH = "#ff4d6d", "#ffffff", "#b388ff"
-WARNING, SEVERE = "#d29922", "#ff7b72"
 WINDOW_HU = (-1050.0, 250.0)  # wide enough for lung and mediastinum
 MARGIN_MM = 25.0
-LAA_HU = -950.0
-# code, heading, unit shown, format
-TABLE = (
-    ("LAA-950insp", "LAA-950", "%", ".2f"),
-    ("LAA-910insp", "LAA-910", "%", ".1f"),
-    ("Perc15", "Perc15", "HU", ".0f"),
-    ("MLD", "MLD", "HU", ".0f"),
-    ("volume", "Volume", "L", ".2f"),
-)
-# Rows that fit: lungs and thirds; the rest is in `regions.csv`.
-TABLE_REGIONS = (
-    Region.WHOLE, Region.RIGHT, Region.LEFT, Region.APICAL, Region.MIDDLE, Region.BASAL, Region.RIGHT_APICAL,
-    Region.RIGHT_MIDDLE, Region.RIGHT_BASAL, Region.LEFT_APICAL, Region.LEFT_MIDDLE, Region.LEFT_BASAL,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +68,7 @@ def qc_figure(*, result: StudyResult, volume: Volume, lungs: LabelMap, patches: 
         axes = figure.add_subplot(grid[place // 3, place % 3])
         _draw_section(axes, section, volume=volume, lungs=lungs, patches=patches, box=box)
     panel = figure.add_subplot(grid[:, 3])
-    _write_panel(panel, result)
+    write_panel(panel, result)
     _write_titles(figure, result)
     return figure
 
@@ -199,12 +191,6 @@ def _dress(axes: Axes, section: Section) -> None:
         )  # fmt: skip
 
 
-def write_text(place: Axes | Figure, x: float, y: float, text: str, **style: Any) -> None:
-    """Put a text as it is: tags may hold dollar signs, which are no formula, and control characters."""
-    shown = "".join(letter for letter in text if letter.isprintable())
-    place.text(x, y, shown, parse_math=False, **style)
-
-
 def _write_titles(figure: Figure, result: StudyResult) -> None:
     geometry, acquisition = result.geometry, result.acquisition
     x, y, z = geometry.size_xyz
@@ -214,88 +200,12 @@ def _write_titles(figure: Figure, result: StudyResult) -> None:
         f"kernel {acquisition.kernel or 'unknown'}",
         acquisition.manufacturer or "unknown scanner",
     ]
-    write_text(figure, 0.012, 0.972, "Lungs, patches and low attenuation", color=INK, fontsize=15, va="center")
+    write_text(
+        figure, 0.012, 0.972, "Lungs, patches and low attenuation", color=INK, fontsize=15, va="center"
+    )
     write_text(figure, 0.012, 0.942, "   ·   ".join(facts), color=FAINT, fontsize=10, va="center")
     weights = result.provenance.weights.training
     write_text(figure, 0.988, 0.972, NOTICE, color=INK, fontsize=11, ha="right", va="center")
     colour = SEVERE if weights == "untrained" else FAINT
     shown = f"encoder weights: {weights}"
     write_text(figure, 0.988, 0.943, shown, color=colour, fontsize=10, ha="right", va="center")
-
-
-def _write_panel(axes: Axes, result: StudyResult) -> None:
-    axes.set_axis_off()
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
-    y = _write_legend(axes, 0.985)
-    y = _write_table(axes, result, y - 0.035)
-    y = _write_quality(axes, result, y - 0.03)
-    _write_warnings(axes, result, y - 0.03)
-
-
-def _write_legend(axes: Axes, y: float) -> float:
-    entries = (
-        ("right", CONTOURS[RIGHT]),
-        ("left", CONTOURS[LEFT]),
-        ("airway", CONTOURS[AIRWAY]),
-        (f"≤ {LAA_HU:.0f} HU", LOW_ATTENUATION),
-        ("patch", VALID_PATCH),
-        ("invalid", INVALID_PATCH),
-    )
-    for x, (name, colour) in zip((0.03, 0.16, 0.28, 0.43, 0.65, 0.81), entries, strict=True):
-        axes.plot([x, x + 0.03], [y, y], color=colour, linewidth=2.5, solid_capstyle="butt")
-        write_text(axes, x + 0.04, y, name, color=INK, fontsize=8, va="center")
-    return y
-
-
-def _write_table(axes: Axes, result: StudyResult, y: float) -> float:
-    columns = [0.42, 0.56, 0.69, 0.82, 0.99]
-    for x, (_, title, unit, _) in zip(columns, TABLE, strict=True):
-        write_text(axes, x, y, title, color=FAINT, fontsize=8.5, ha="right")
-        write_text(axes, x, y - 0.02, unit, color=FAINT, fontsize=7.5, ha="right")
-    y -= 0.028
-    for region in TABLE_REGIONS:
-        y -= 0.026
-        indent = 0.06 if "_" in region.value else 0.03
-        name = region.value.replace("_", " ")
-        weight = "bold" if region is Region.WHOLE else "normal"
-        write_text(axes, indent, y, name, color=INK if indent < 0.05 else FAINT, fontsize=9, fontweight=weight)
-        for x, (code, _, unit, form) in zip(columns, TABLE, strict=True):
-            value = result.score(code, region).value
-            shown = "–" if value is None else format(value / 1000.0 if unit == "L" else value, form)
-            write_text(axes, x, y, shown, color=INK, fontsize=9, ha="right", fontweight=weight)
-    return y
-
-
-def _write_quality(axes: Axes, result: StudyResult, y: float) -> float:
-    registration, patches = result.qc.registration, result.qc.patches
-    alignment = (
-        f"alignment: Dice right {registration.dice_right:.2f}, left {registration.dice_left:.2f},"
-        f" rotation {registration.rotation_degrees:.0f}°, coverage {100 * registration.coverage:.0f} %"
-    )
-    validity = (
-        f"patches: {patches.n_valid} of {patches.n_patches} valid, {patches.n_outside} outside the scan,"
-        f" {patches.n_little_lung} with too little lung"
-    )
-    for line in (alignment, validity):
-        write_text(axes, 0.03, y, line, color=FAINT, fontsize=8.5)
-        y -= 0.023
-    return y
-
-
-def _write_warnings(axes: Axes, result: StudyResult, y: float) -> None:
-    shown = sorted(result.warnings, key=lambda warning: warning.severity != "severe")
-    severe = any(warning.severity == "severe" for warning in shown)
-    title = f"{len(shown) or 'no'} warning{'' if len(shown) == 1 else 's'}{', severe ones first' if severe else ''}"
-    write_text(axes, 0.03, y, title, color=INK, fontsize=10, fontweight="bold")
-    for warning in shown:
-        lines = textwrap.wrap(warning.message, 68)
-        if y - 0.024 - 0.021 * (len(lines) + 1) < 0.0:
-            write_text(axes, 0.03, y - 0.024, "… more in result.json", color=FAINT, fontsize=8.5)
-            return
-        y -= 0.025
-        colour = SEVERE if warning.severity == "severe" else WARNING
-        write_text(axes, 0.03, y, warning.code.value, color=colour, fontsize=8.5, fontweight="bold")
-        for line in lines:
-            y -= 0.02
-            write_text(axes, 0.03, y, line, color=INK, fontsize=8)

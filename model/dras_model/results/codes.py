@@ -249,8 +249,8 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
             " {gap_mm:.1f} mm."
         ),
         Code.AVERAGED_VOXELS: _warning(
-            "The scan holds {megavoxels:.0f} million voxels; blocks of {block} were averaged to {size} for analysis,"
-            " which lowers noise and with it LAA."
+            "The scan holds {megavoxels:.0f} million voxels; blocks of {block} were averaged to {size} for"
+            " analysis, which lowers noise and with it LAA."
         ),
         Code.RESCALE_ASSUMED: _warning(
             "The header has no rescale to Hounsfield units; the values were taken as they are, because air and soft"
@@ -287,12 +287,10 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
             "{percent:.2f} % of the lung voxels have the lowest value, {lowest_hu:.0f} HU: values are cut off"
             " there, or padding lies inside the lungs."
         ),
-        Code.HARMONISATION_LIMITED: _warning(
-            "Harmonisation over kernel and noise is limited: {evidence}."
-        ),
+        Code.HARMONISATION_LIMITED: _warning("Harmonisation over kernel and noise is limited: {evidence}."),
         Code.AIR_CALIBRATION: _warning(
-            "Air in the trachea measures {air_hu:.0f} HU, outside {low_hu:.0f} to {high_hu:.0f} HU: every density"
-            " is shifted."
+            "Air in the trachea measures {air_hu:.0f} HU, outside {low_hu:.0f} to {high_hu:.0f} HU: densities"
+            " may be shifted."
         ),
         Code.KVP_NOT_120: _warning(
             "The tube voltage was {kvp:.0f} kV; thresholds and normal values are for {expected_kvp:.0f} kV."

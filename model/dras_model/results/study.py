@@ -215,6 +215,23 @@ class ImageQuality(Record):
     at_lowest_percent: float = Field(description="lung voxels of exactly that value")
 
 
+class HarmonisationQuality(Record):
+    """What harmonisation found in the scan: its kernel, its noise in HU, what the lowest value cuts off."""
+
+    tissue_patches: int = Field(
+        description="pieces of even soft tissue that kernel and noise were taken from"
+    )
+    kernel_at_0_2: float = Field(description="contrast that the scan's kernel keeps at 0.2 lp/mm")
+    kernel_at_0_4: float = Field(description="contrast that it keeps at 0.4 lp/mm")
+    noise_tissue_hu: float = Field(description="standard deviation of the noise in soft tissue")
+    noise_reference_hu: float | None = Field(
+        None, description="noise that the lungs have at the reference kernel"
+    )
+    floor_percent: float = Field(
+        description="lung voxels at the lowest stored value, 0 where it cuts nothing off"
+    )
+
+
 class RegistrationQuality(Record):
     """Numbers that say whether the alignment can be trusted."""
 
@@ -244,6 +261,7 @@ class Quality(Record):
     registration: RegistrationQuality
     patches: PatchQuality
     image: ImageQuality | None = None
+    harmonisation: HarmonisationQuality | None = None
 
 
 class WeightsProvenance(Record):

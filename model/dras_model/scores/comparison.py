@@ -26,6 +26,8 @@ from dras_model.scores.definitions import DEFINITIONS, LUNGS
 
 MOST_INFLATION_PERCENT = 10.0  # rescans within a week differ by 169 mL, 3 % of 5.5 L
 ADJUSTED = "Perc15-adjusted-to-baseline"
+# Parameters of one score alone, or told by themselves: breath, the volume adjusted to, whose lobes.
+OWN_PARAMETERS = frozenset({"phase", "reference_volume_ml", "lobes_sha256", "lung_mask_sha256"})
 _SOFTWARE = "reproducibility coefficient between eight groups' software on the same 50 COPDGene scans"
 _RESCAN = "mean difference of scans one week apart"
 # Of both lungs; of their parts nothing is published.
@@ -93,6 +95,7 @@ def compare_results(
             one.acquisition, two.acquisition, thickness_mm=(one.thickness_mm, two.thickness_mm)
         ),
         *_inflation(one, two),
+        *_breath(scores[0], scores[1]),
         *_method(baseline, followup),
     ]
     if redefined:
@@ -242,8 +245,20 @@ def _inflation(one: Compared, two: Compared) -> list[StudyWarning]:
     return [StudyWarning.of(Code.INFLATION_DIFFERS, percent=percent, limit_percent=MOST_INFLATION_PERCENT)]
 
 
+def _breath(*scores: Mapping[_Key, Score]) -> list[StudyWarning]:
+    """Say where one scan is known to be at inspiration and the other at expiration: nothing compares then."""
+    phases = [{score.phase for score in found.values()} - {"unknown"} for found in scores]
+    if all(phases) and phases[0].isdisjoint(phases[1]):
+        return [
+            StudyWarning.of(
+                Code.METHOD_DIFFERS, severe=True, evidence="one at inspiration, one at expiration"
+            )
+        ]
+    return []
+
+
 def _method(baseline: StudyResult, followup: StudyResult) -> list[StudyWarning]:
-    """Say where the results were made by another version, or with other parameters."""
+    """Say where the results were made by another version, or with parameters that bear on every score."""
     one, two = baseline.provenance, followup.provenance
     told = []
     if one.dras_version != two.dras_version:
@@ -251,7 +266,7 @@ def _method(baseline: StudyResult, followup: StudyResult) -> list[StudyWarning]:
     names = sorted(
         name
         for name in one.parameters.keys() | two.parameters.keys()
-        if one.parameters.get(name) != two.parameters.get(name)
+        if name not in OWN_PARAMETERS and one.parameters.get(name) != two.parameters.get(name)
     )
     if names:
         told.append(f"other {', '.join(names)}")

@@ -4,12 +4,11 @@ Raw values are never replaced. Where the scan is beyond what the method was vali
 are null with the reason, and a warning says so; where they are given and doubtful, they carry that warning.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from dras_model.imaging.volume import LabelMap, Volume
 from dras_model.results.codes import Code
-from dras_model.results.study import Score, StudyWarning
+from dras_model.results.study import HarmonisationQuality, Score, StudyWarning
 from dras_model.scores.definitions import DEFINITIONS
 from dras_model.scores.densitometry import Conditions, measure
 from dras_model.scores.harmonisation import METHOD, harmonise
@@ -23,8 +22,8 @@ HARMONISED = tuple(definition for definition in DEFINITIONS if definition.thin_t
 
 def harmonised_scores(
     volume: Volume, lungs: LabelMap, cells: Cells, *, conditions: Conditions
-) -> tuple[tuple[Score, ...], tuple[StudyWarning, ...], Mapping[str, str | int | float]]:
-    """Return the scores, what limits them, and the method's parameters with what it found in this scan."""
+) -> tuple[tuple[Score, ...], tuple[StudyWarning, ...], HarmonisationQuality | None]:
+    """Return the scores, what limits them, and what the method found in this scan."""
     found = harmonise(volume, lungs)
     doubt = found.limit or found.caution
     warnings = () if doubt is None else (_limited(doubt),)
@@ -33,7 +32,7 @@ def harmonised_scores(
     image = volume if found.volume is None else found.volume
     scores = measure(image, cells, conditions=of_image, definitions=HARMONISED, image="harmonised")
     own = tuple(warning.code for warning in warnings)
-    return tuple(_told(score, found.limit, own) for score in scores), warnings, found.parameters
+    return tuple(_told(score, found.limit, own) for score in scores), warnings, found.quality
 
 
 def _limited(limit: str) -> StudyWarning:

@@ -68,7 +68,9 @@ class Limits(Record):
     open_border_percent: float = Field(
         4.0, ge=0, description="SEGMENTATION_SUSPECT: more of what borders the mask looks like lung"
     )
-    rough_percent: float = Field(10.0, ge=0, description="SEGMENTATION_SUSPECT: more of it is spikes and holes")
+    rough_percent: float = Field(
+        10.0, ge=0, description="SEGMENTATION_SUSPECT: more of it is spikes and holes"
+    )
     least_airway_ml: float = Field(
         5.0, description="SEGMENTATION_SUSPECT: trachea and main bronchi hold less"
     )

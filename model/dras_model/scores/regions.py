@@ -62,11 +62,11 @@ class Cells:
 def find_cells(lungs: LabelMap, *, peel_mm: float, lobes: LabelMap | None = None) -> Cells:
     """Label every lung voxel with its cell; `lobes` holds LOBE_LABELS.
 
-    A lobe's voxel in the other lung belongs to none. Raises StudyRefused MASK_GEOMETRY where `lobes` has
-    other voxels than `lungs`.
+    A lobe's voxel in the other lung belongs to none, and other labels to no lobe. Raises StudyRefused
+    MASK_GEOMETRY where `lobes` has other voxels than `lungs`, MASK_INVALID where it has no lobe.
     """
-    if lobes is not None and not lobes.grid.same_as(lungs.grid):
-        raise geometry_refused(lobes.grid, lungs.grid)
+    if lobes is not None:
+        _require_lobes(lobes, lungs)
     box = lung_box(lungs.labels)
     labels = lungs.labels[box]
     index = np.zeros(labels.shape, dtype=np.uint8)
@@ -104,6 +104,19 @@ def geometry_refused(mask: Grid, scan: Grid) -> StudyRefused:
 def _told(grid: Grid) -> str:
     size = " x ".join(map(str, grid.shape[::-1]))
     return f"{size} voxels of {' x '.join(f'{mm:.3f}' for mm in grid.spacing_mm[::-1])} mm"
+
+
+def _require_lobes(lobes: LabelMap, lungs: LabelMap) -> None:
+    if not lobes.grid.same_as(lungs.grid):
+        raise geometry_refused(lobes.grid, lungs.grid)
+    present = np.zeros(256, dtype=np.int64)
+    for plane in lobes.labels:  # a count of the whole map would take eight bytes a voxel
+        present += np.bincount(plane.ravel(), minlength=256)
+    values = [int(value) for value in np.nonzero(present)[0] if value]
+    if not LOBE_LABELS.keys() & set(values):
+        found = ", ".join(str(value) for value in values[:8]) or "none"
+        allowed = ", ".join(f"{label} {lobe.value.replace('_', ' ')}" for label, lobe in LOBE_LABELS.items())
+        raise StudyRefused(Code.MASK_INVALID, reason=f"its labels are {found}, those of lobes are {allowed}")
 
 
 def _lobes_of(side: Region) -> NDArray[np.uint8]:

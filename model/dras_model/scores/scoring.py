@@ -14,7 +14,13 @@ from dras_model.imaging.lungs import Lungs
 from dras_model.imaging.patches import Patches
 from dras_model.imaging.study import StudyHeader
 from dras_model.imaging.volume import LabelMap, Volume
-from dras_model.results.study import ImageQuality, RegistrationQuality, Score, StudyWarning
+from dras_model.results.study import (
+    HarmonisationQuality,
+    ImageQuality,
+    RegistrationQuality,
+    Score,
+    StudyWarning,
+)
 from dras_model.scores.acquisition import AskedPhase, acquisition_warnings, phase_of, thickness_mm
 from dras_model.scores.densitometry import Conditions, measure
 from dras_model.scores.harmonised import harmonised_scores
@@ -50,8 +56,8 @@ class ScoringChoices:
 class Scoring:
     """The scores of a scan with what they rest on; `patches` holds a column (n,) a name, in the atlas' order.
 
-    `cells` and `conditions` are kept for measuring another image of the same lungs; `harmonisation` is what the
-    harmonised image was made by.
+    `cells` and `conditions` are kept for measuring another image of the same lungs; `harmonisation` is what was
+    found in making the harmonised image.
     """
 
     scores: tuple[Score, ...]
@@ -60,7 +66,7 @@ class Scoring:
     patches: Mapping[str, NDArray[np.float32]]
     cells: Cells
     conditions: Conditions
-    harmonisation: Mapping[str, str | int | float] = field(default_factory=dict)
+    harmonisation: HarmonisationQuality | None = None
 
 
 def score_scan(
@@ -107,12 +113,10 @@ def score_scan(
 
 def _with_harmonised(scoring: Scoring, volume: Volume, lungs: LabelMap) -> Scoring:
     """Add the scores of the harmonised image, beside the raw ones."""
-    again, limits_met, parameters = harmonised_scores(
-        volume, lungs, scoring.cells, conditions=scoring.conditions
-    )
+    again, limits_met, found = harmonised_scores(volume, lungs, scoring.cells, conditions=scoring.conditions)
     return replace(
         scoring,
         scores=(*scoring.scores, *again),
         warnings=(*scoring.warnings, *limits_met),
-        harmonisation=parameters,
+        harmonisation=found,
     )

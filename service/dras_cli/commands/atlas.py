@@ -7,7 +7,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from dras_cli.options import AnyPath, json_option
+from dras_cli.options import AnyPath, entry_name, json_option
 from dras_cli.tables import standard_output
 from dras_model.imaging.atlas import Atlas
 from dras_model.imaging.atlas_bundle import import_published, save_atlas
@@ -22,10 +22,18 @@ def atlas() -> None:
 @atlas.command("import")
 @click.option("--lung-mask", type=AnyPath, required=True, help="NIfTI file with the labels of both lungs.")
 @click.option("--corners", type=AnyPath, required=True, help="NumPy file with the patch corners, (n, 3).")
-@click.option("--name", default="drasclr-copdgene", show_default=True, help="What it will be called here.")
+@click.option(
+    "--name",
+    callback=entry_name,
+    default="drasclr-copdgene",
+    show_default=True,
+    help="What it will be called here.",
+)
 @json_option
 def import_(*, lung_mask: Path, corners: Path, name: str, as_json: bool) -> None:
     """Import the atlas that the DrasCLR authors published."""
+    if name == BUILTIN:
+        raise click.BadParameter(f"{BUILTIN} is the atlas that comes with dras.", param_hint="'--name'")
     imported = import_published(lung_mask, corners, name=name)
     save_atlas(imported, atlases_folder() / name)
     _show(imported, as_json=as_json)

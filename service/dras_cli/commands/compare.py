@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from dras_cli.options import AnyPath, json_option
+from dras_cli.options import AnyPath, FiniteRange, json_option
 from dras_cli.paired_tables import print_comparison
 from dras_model.longitudinal import compare as compare_stored
 
@@ -17,7 +17,8 @@ from dras_model.longitudinal import compare as compare_stored
 )
 @click.option(
     "--interval-years",
-    type=float,
+    type=FiniteRange(),
+    metavar="YEARS",
     multiple=True,
     help="Years from the baseline to each follow-up, in their order; results hold no dates.",
 )

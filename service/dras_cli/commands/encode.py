@@ -1,6 +1,7 @@
 """`dras model encode`: embeddings of patches that were cut elsewhere."""
 
 import json
+import tokenize
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,10 @@ from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
 
 _INT16 = np.iinfo(np.int16)
+# What NumPy and the parser of Python's literals, which reads the header, are known to raise on damaged files.
+_NPY_FAULTS = (
+    ValueError, TypeError, EOFError, MemoryError, OverflowError, RecursionError, SyntaxError, tokenize.TokenError,
+)  # fmt: skip
 
 
 @click.command("encode")
@@ -109,7 +114,7 @@ def _array(path: Path) -> NDArray[Any]:
             array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
     except OSError as error:
         raise _bad(path, f"cannot be read ({error.strerror})") from error
-    except (ValueError, EOFError, MemoryError) as error:
+    except _NPY_FAULTS as error:
         raise _bad(path, "is no complete NumPy file (.npy) of numbers") from error
     return array
 

@@ -40,6 +40,8 @@ def extract(
 
     PATH is a DICOM folder or file, a zip or tar of one, or a NIfTI file in HU.
     """
+    if timings is not None:
+        _check_place(timings)
     with busy("opening the encoder"):
         atlas, bundle = open_weights(encoder.bundle, encoder.atlas)
         opened = Encoder.open(bundle, device=encoder.device or "cpu", threads=encoder.threads)
@@ -54,6 +56,13 @@ def extract(
     else:
         print_result(result)
         click.echo(f"Written to {out}.")
+
+
+def _check_place(timings: Path) -> None:
+    """Refuse a place that cannot be written before a study is computed rather than after. Raises SetupRefused."""
+    if timings.is_dir() or not timings.parent.is_dir():
+        reason = "it is a folder" if timings.is_dir() else "No such file or directory"
+        raise SetupRefused(Code.OUTPUT_NOT_WRITABLE, path=str(timings), reason=reason)
 
 
 def _write_timings(path: Path, timings: dict[str, float]) -> None:

@@ -12,7 +12,7 @@ from rich.table import Table
 from dras_cli.commands.encode import encode
 from dras_cli.commands.signing import keygen, sign, trust_
 from dras_cli.commands.verify import on_cuda, verify
-from dras_cli.options import AnyPath, atlas_option, json_option
+from dras_cli.options import AnyPath, atlas_option, entry_name, json_option
 from dras_cli.progress import busy
 from dras_cli.tables import standard_output
 from dras_model.encoder.bundle import Bundle
@@ -56,7 +56,9 @@ def init(*, seed: int, out: Path | None, atlas: str | None, as_json: bool) -> No
 @model.command("import-official")
 @click.argument("checkpoint", type=AnyPath)
 @click.option("--config", "configs", type=AnyPath, required=True, help="The configs.json of the training.")
-@click.option("--name", default="drasclr", show_default=True, help="What it will be called here.")
+@click.option(
+    "--name", callback=entry_name, default="drasclr", show_default=True, help="What it will be called here."
+)
 @click.option("--licence", default="as published with the checkpoint", show_default=True)
 @click.option("-o", "--out", type=AnyPath, help=_PLACE)
 @atlas_option

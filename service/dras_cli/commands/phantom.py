@@ -33,7 +33,11 @@ _KERNELS = [kernel.value for kernel in Kernel]
 @click.option("--kind", type=click.Choice(_KINDS), default=_KINDS[0], show_default=True)
 @click.option("--place", type=click.Choice(_PLACES), default=_PLACES[0], show_default=True)
 @click.option(
-    "--inflation", type=float, default=1.0, show_default=True, help="About 0.5 after breathing out."
+    "--inflation",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="About 0.5 after breathing out, which the header then says.",
 )
 @click.option("--noise", "noise_hu", type=float, default=15.0, show_default=True, help="HU, in water.")
 @click.option("--kernel", type=click.Choice(_KERNELS), default=_KERNELS[0], show_default=True)

@@ -2,12 +2,11 @@
 
 import json
 import os
-import re
 from pathlib import Path
 
 import click
 
-from dras_cli.options import AnyPath, json_option
+from dras_cli.options import ENTRY_NAME, AnyPath, json_option
 from dras_model.encoder.bundle import sign_bundle
 from dras_model.encoder.signature import PublicKey, SignatureInvalid, new_key, read_key, store_key
 from dras_model.library import (
@@ -22,7 +21,6 @@ from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
 
 PASSPHRASE = "DRAS_KEY_PASSPHRASE"  # noqa: S105  the name of a variable
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
 
 
 @click.command("keygen")
@@ -105,7 +103,7 @@ def trust_(*, path: Path | None, name: str | None, remove: str | None, as_json: 
 def _public_key(path: Path, name: str | None) -> PublicKey:
     key = read_public_key(path)
     chosen = name or key.name
-    if not _NAME.fullmatch(chosen):
+    if not ENTRY_NAME.fullmatch(chosen):
         raise click.BadParameter(f"{chosen!a} is no name; letters, digits and _ . @ - are taken.")
     return PublicKey(chosen, key.id, key.raw)
 

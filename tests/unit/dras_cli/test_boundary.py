@@ -10,7 +10,7 @@ from dras_service.errors import CannotServe
 
 
 def problem(kind, code, *, study_code=None):
-    document = Problem.of(code, {"message": "No.", "state": "queued"}, study_code=study_code)
+    document = Problem.of(code, {"message": "No.", "state": "queued", "offered": "a"}, study_code=study_code)
     return kind(document.model_dump(mode="json"))
 
 
@@ -23,6 +23,7 @@ def problem(kind, code, *, study_code=None):
         (problem(errors.StudyRejected, ProblemCode.STUDY_REJECTED, study_code="NOT_HU"), 3, "NOT_HU"),
         (problem(errors.JobFailed, ProblemCode.JOB_FAILED, study_code="INTERNAL"), 5, "INTERNAL"),
         (problem(errors.ProblemError, ProblemCode.EMPTY_UPLOAD), 5, "EMPTY_UPLOAD"),
+        (problem(errors.UnknownBundle, ProblemCode.UNKNOWN_BUNDLE), 4, "UNKNOWN_BUNDLE"),
         (errors.SourceUnreadable("gone"), 3, "NOT_FOUND"),
         (errors.InvalidAddress("ftp"), 2, "INVALID_ADDRESS"),
         (errors.ServiceUnreachable("away"), 5, "SERVICE_UNREACHABLE"),
@@ -48,7 +49,7 @@ def test_every_error_of_the_sdk_is_sorted_and_none_is_taken_for_a_defect():
         if isinstance(found, type) and issubclass(found, errors.DrasClientError):
             is_problem = issubclass(found, errors.ProblemError)
             error = problem(found, ProblemCode.JOB_NOT_FOUND) if is_problem else found("sentence")
-            assert explain(error).exit_status in {2, 3, 5}, name
+            assert explain(error).exit_status in {2, 3, 4, 5}, name
 
 
 def test_a_defect_is_named_with_its_place_but_without_its_text():

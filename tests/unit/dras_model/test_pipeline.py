@@ -26,7 +26,10 @@ from dras_model.pipeline import extract, inspect, prepare
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
 from dras_model.results.phenotypes import COLUMNS
-from dras_model.results.study import Region, Stage, StudyResult
+from dras_model.results.study import LOBES, Region, Stage, StudyResult
+from dras_model.scores.definitions import DEFINITIONS
+from dras_model.scores.harmonised import HARMONISED
+from dras_model.scores.patches import PATCH_COLUMNS
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "schema" / "result-1.0.json"
 CANARIES = {
@@ -41,7 +44,7 @@ CANARIES = {
     "SeriesDescription": "Canary series",
     "PatientComments": "Canary comment",
 }
-OUTPUTS = {"result.json", "regions.csv", "features.npz", "feature_map.nii.gz", "qc.png"}
+OUTPUTS = {"result.json", "regions.csv", "patches.csv", "features.npz", "feature_map.nii.gz", "qc.png"}
 
 
 @pytest.fixture(scope="module")
@@ -110,9 +113,14 @@ def test_planted_emphysema_without_noise_is_measured_within_a_fifth_of_a_point(
 
 
 def test_every_score_is_given_in_every_region(result: StudyResult) -> None:
-    assert {(score.code, score.region) for score in result.scores} == {
-        (code, region) for code in COLUMNS for region in Region
-    }
+    known = [region for region in Region if region not in LOBES]
+    for image, definitions in (("raw", DEFINITIONS), ("harmonised", HARMONISED)):
+        assert [(score.code, score.region) for score in result.scores if score.image == image] == [
+            (definition.code, region)
+            for region in known
+            for definition in definitions
+            if definition.given_in(region)
+        ]
 
 
 def test_untrained_weights_are_told(result: StudyResult) -> None:
@@ -125,10 +133,33 @@ def test_the_table_holds_the_numbers_of_the_result(folder: Path, result: StudyRe
     with (folder / "regions.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == HEADER
-    assert [row["Region"] for row in rows] == [region.value for region in Region]
+    raw = [row["Region"] for row in rows if row["Image"] == "raw"]
+    assert raw == [region.value for region in Region if region not in LOBES]
+    given = {(score.image, score.region.value, score.code): score.value for score in result.scores}
     for row in rows:
         for code, column in COLUMNS.items():
-            assert float(row[column]) == result.score(code, row["Region"]).value
+            value = given.get((row["Image"], row["Region"], code))
+            assert row[column] == ("" if value is None else repr(value))
+
+
+def test_the_patches_table_holds_the_validity_and_densitometry_of_the_arrays(
+    folder: Path, arrays: dict[str, np.ndarray]
+) -> None:
+    with (folder / "patches.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(arrays["valid"])
+    for name in (
+        "valid",
+        "inside",
+        "lung_fraction",
+        "n_lung_voxels",
+        "laa950",
+        "laa910",
+        "perc15_hu",
+        "mean_hu",
+    ):
+        found = np.array([float(row[name] or "nan") for row in rows])
+        np.testing.assert_allclose(found, arrays[name].astype(float), rtol=1e-6)
 
 
 def test_the_arrays_have_the_shapes_that_are_promised(arrays: dict[str, np.ndarray], atlas: Atlas) -> None:
@@ -140,7 +171,7 @@ def test_the_arrays_have_the_shapes_that_are_promised(arrays: dict[str, np.ndarr
     np.testing.assert_allclose(
         arrays["locations"], atlas.corners / atlas.corners.max(axis=0) * 2 - 1, atol=1e-6
     )
-    for name in ("valid", "lung_fraction", "laa950", "mean_hu"):
+    for name in ("valid", "lung_fraction", *PATCH_COLUMNS):
         assert arrays[name].shape == (n,)
 
 
@@ -192,11 +223,14 @@ def test_nothing_of_the_patient_is_in_any_output(
     def name_somebody(dataset: Dataset, index: int) -> None:
         for keyword, value in CANARIES.items():
             setattr(dataset, keyword, value)
+        dataset.private_block(0x0029, "CANARY MAKER", create=True).add_new(1, "LO", "Canaryprivate")
+        dataset.add_new(0x60003000, "OW", b"Canaryoverlay ")
 
     paths = write_series(phantom.volume, tmp_path / "in", SeriesOptions(edit=name_somebody))
     stored = pydicom.dcmread(paths[0], stop_before_pixels=True)
     secrets = {part for keyword in CANARIES for part in str(stored[keyword].value).split("^")}
     assert len(secrets) == len(CANARIES) + 1  # the name has two parts
+    secrets |= {"CANARY MAKER", "Canaryprivate", "Canaryoverlay"}
     extract(tmp_path / "in", tmp_path / "out", atlas=atlas, encoder=encoder)
     outputs = list((tmp_path / "out").iterdir())
     assert {path.name for path in outputs} == OUTPUTS
@@ -233,7 +267,8 @@ def test_slices_stated_thicker_than_five_millimetres_withhold_low_attenuation(
 ) -> None:
     write_series(phantom.volume, tmp_path / "in", SeriesOptions(slice_thickness_mm=stated_mm))
     prepared = prepare(tmp_path / "in", atlas=atlas)
-    values = {score.code: score.value for score in prepared.scores if score.region is Region.WHOLE}
+    raw = [score for score in prepared.scores if score.image == "raw"]
+    values = {score.code: score.value for score in raw if score.region is Region.WHOLE}
     assert (values["LAA-950insp"] is None) == withheld
     assert values["volume"] is not None
     assert Code.THICK_SLICE in {warning.code for warning in prepared.warnings}

@@ -29,6 +29,7 @@ SKIN_HALF_DEPTH_MM = (120, 129, 133, 128, 114, 99, 86, 76)
 SKIN_CENTRE_Y_MM = (4, 4, 4, 8, 20, 32, 40, 42)
 RIB_PITCH_MM, RIB_SLOPE, RIB_DROP = 25.0, 0.6, 0.35  # ribs fall forwards and away from the midline
 DISC_PITCH_MM = 25.0
+SHIFT_REACH_MM = 90.0  # from the midline; a shift fades within it
 INTERCOSTAL_MM = 9.0  # from the pleura to the outside of the ribs
 EPICARDIAL_FAT_MM = 2.5
 SPINE_HEIGHTS_MM = (-180.0, -70.0, 0.0, 70.0, 170.0)
@@ -56,21 +57,43 @@ class BodyFields(NamedTuple):
     right: Field
     left: Field
     airway: Field  # lumen of trachea, main and lobar bronchi
+    below_diaphragm: Field  # the abdomen, as far as the ribs cover it
 
 
-def body_fields(points: Points, thorax: Thorax, *, fat_mm: float, septa: Field) -> BodyFields:
-    """Return every field of a body; `septa` is noise of unit variance that draws fat between muscles."""
+def body_fields(
+    points: Points,
+    thorax: Thorax,
+    *,
+    fat_mm: float,
+    septa: Field,
+    shift_mm: float = 0.0,
+    airway_width: float = 1.0,
+) -> BodyFields:
+    """Return every field of a body; `septa` is noise of unit variance that draws fat between muscles.
+
+    `shift_mm` moves the mediastinum to the patient's left, `airway_width` scales the airways' radii.
+    """
     skin = skin_field(points)
+    points = _shifted(points, shift_mm)
     chest = thorax_fields(points, thorax)
     cavity = cavity_field(points, thorax, chest)
     domes = np.where(points.x < 4.0, chest.right_floor, chest.left_floor)
-    organs, liver, gas = abdomen_fields(points, cavity, domes)
+    below = intersection(cavity - 1.5, -domes - 2.5)
+    organs, liver, gas = abdomen_fields(points, below)
     bone, cartilage = bone_fields(points, cavity)
     wall = wall_field(points, skin, cavity, fat_mm=fat_mm, septa=septa)
     vessels = great_vessels(points, chest.core.heart)
     diaphragm = intersection(cavity + 3.0, 3.0 - np.abs(domes + 1.5))
     lean = union(wall, organs, vessels, diaphragm)
-    return BodyFields(skin, lean, bone, cartilage, liver, gas, chest.right, chest.left, airway_field(points))
+    airway = airway_field(points, width=airway_width)
+    return BodyFields(skin, lean, bone, cartilage, liver, gas, chest.right, chest.left, airway, below)
+
+
+def _shifted(points: Points, shift_mm: float) -> Points:
+    """The points of a thorax whose middle has moved to the left; its flanks have not."""
+    if shift_mm == 0.0:
+        return points
+    return points._replace(x=points.x - shift_mm * np.exp(-((points.x / SHIFT_REACH_MM) ** 2)))
 
 
 def skin_field(points: Points) -> Field:
@@ -195,10 +218,9 @@ def great_vessels(points: Points, heart: Field) -> Field:
     )
 
 
-def abdomen_fields(points: Points, cavity: Field, domes: Field) -> tuple[Field, Field, Field]:
+def abdomen_fields(points: Points, below: Field) -> tuple[Field, Field, Field]:
     """Return all organs below the diaphragm, the liver alone, and the gas in the stomach."""
     x, y, z = points
-    below = intersection(cavity - 1.5, -domes - 2.5)
     hilum = outline(points, centre_x=-10.0, centre_y=60.0, half_width=30.0, half_depth=42.0)
     liver = intersection(below, (45.0 - x - 0.35 * (y + 40.0) + 0.2 * (z + 90.0)) * 0.8, -hilum)
     spleen = intersection(below, ellipsoid(points, Vector(92, 52, -120), Vector(38, 48, 52)))
@@ -207,10 +229,10 @@ def abdomen_fields(points: Points, cavity: Field, domes: Field) -> tuple[Field, 
     return union(liver, spleen, stomach), liver, gas
 
 
-def airway_field(points: Points) -> Field:
-    """The lumen of trachea, main and lobar bronchi."""
+def airway_field(points: Points, *, width: float = 1.0) -> Field:
+    """The lumen of trachea, main and lobar bronchi; `width` scales their radii."""
     trees = (TRACHEA, RIGHT_BRONCHUS, RIGHT_UPPER_BRONCHUS, LEFT_BRONCHUS, LEFT_UPPER_BRONCHUS)
-    return union(*(tube(points, nodes, radii) for nodes, radii in trees))
+    return union(*(tube(points, nodes, [width * radius for radius in radii]) for nodes, radii in trees))
 
 
 def _along_z(z: Field, heights_mm: tuple[float, ...], values: tuple[float, ...]) -> Field:

@@ -76,6 +76,7 @@ class Core:
     left_hilum_radii: Vector
     septum_x_mm: Profile
     septum_half_width_mm: Profile
+    least_septum_mm: float = SEPTUM_MM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,7 +250,7 @@ def core_fields(points: Points, core: Core) -> CoreFields:
         ),
         right_hilum=ellipsoid(points, core.right_hilum, core.right_hilum_radii),
         left_hilum=ellipsoid(points, core.left_hilum, core.left_hilum_radii),
-        septum=np.maximum(_profile(core.septum_half_width_mm, z), SEPTUM_MM)
+        septum=np.maximum(_profile(core.septum_half_width_mm, z), core.least_septum_mm)
         - np.abs(points.x - _profile(core.septum_x_mm, z)),
     )
 

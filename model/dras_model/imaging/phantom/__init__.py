@@ -1,12 +1,14 @@
 """Images made by code, with the truth known voxel by voxel: a chest CT, and things that are no chest."""
 
 from dras_model.imaging.phantom.chest import Phantom, make_phantom
+from dras_model.imaging.phantom.findings import Findings
 from dras_model.imaging.phantom.others import head_ct, noise_ct, water_cylinder
 from dras_model.imaging.phantom.spec import Emphysema, PhantomSpec
 from dras_model.imaging.phantom.truth import RegionTruth, Truth
 
 __all__ = [
     "Emphysema",
+    "Findings",
     "Phantom",
     "PhantomSpec",
     "RegionTruth",

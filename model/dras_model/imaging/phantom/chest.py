@@ -44,7 +44,7 @@ def make_phantom(spec: PhantomSpec | None = None) -> Phantom:
         exact = truth.hu[index].astype(np.float32)
         scanned[index] = scan_slice(exact, kernel=spec.kernel, noise_hu=spec.noise_hu, rng=rng)
 
-    _each_slice(scan, spec.n_slices)
+    each_slice(scan, spec.n_slices)
     return Phantom(spec, Volume(scanned, spec.grid), truth)
 
 
@@ -55,7 +55,7 @@ def _paint(painter: Painter, drawing: Drawing, spec: PhantomSpec) -> Truth:
     def outline(index: int) -> None:
         lungs[index], airway[index] = painter.labels(index)
 
-    _each_slice(outline, spec.n_slices)
+    each_slice(outline, spec.n_slices)
     place = region_mask(lungs, spec.emphysema.place)
     n_lost = round(spec.emphysema.fraction * np.count_nonzero(lungs))
     level = _emphysema_level(painter, place, n_lost) if n_lost else LEVELS + 1
@@ -66,7 +66,7 @@ def _paint(painter: Painter, drawing: Drawing, spec: PhantomSpec) -> Truth:
         exact, emphysema[index] = painter.slice(index, place=place[index], level=level)
         hu[index] = np.rint(exact)
 
-    _each_slice(paint, spec.n_slices)
+    each_slice(paint, spec.n_slices)
     return Truth(
         spec=spec,
         lungs=LabelMap(lungs, grid),
@@ -85,11 +85,11 @@ def _emphysema_level(painter: Painter, place: NDArray[np.bool_], n_lost: int) ->
         eligible, levels = painter.eligible(index)
         counts[index] = np.bincount(levels[eligible & place[index]], minlength=LEVELS + 1)
 
-    _each_slice(count, len(place))
+    each_slice(count, len(place))
     return level_of(counts.sum(axis=0), n_lost)
 
 
-def _each_slice(work: Callable[[int], None], n_slices: int) -> None:
+def each_slice(work: Callable[[int], None], n_slices: int) -> None:
     """Run `work` on every slice; slices are independent, so threads change nothing."""
     with ThreadPoolExecutor(available_cores()) as pool:
         list(pool.map(work, range(n_slices)))

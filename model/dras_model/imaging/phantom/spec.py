@@ -5,9 +5,15 @@ from enum import StrEnum
 
 import numpy as np
 
+from dras_model.imaging.phantom.findings import Findings
 from dras_model.imaging.volume import Grid
 from dras_model.results.study import Region
 
+# Where emphysema is put and truth is counted: lungs and thirds.
+PLACES = tuple(
+    region for region in Region
+    if region in {Region.WHOLE, Region.RIGHT, Region.LEFT} or region.value.endswith(("basal", "middle", "apical"))
+)  # fmt: skip
 FIELD_OF_VIEW_MM, COVERAGE_MM = 384.0, 300.0
 SUB_SLICE_MM = 1.25  # a thicker slice is averaged from slices no farther apart
 
@@ -39,6 +45,8 @@ class Emphysema:
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", EmphysemaKind(self.kind))
         object.__setattr__(self, "place", Region(self.place))
+        if self.place not in PLACES:
+            raise ValueError(f"emphysema is placed in a lung or a third, not in {self.place}")
         if not 0.0 <= self.fraction <= 0.8:
             raise ValueError(f"the fraction of emphysema lies between 0 and 0.8, found {self.fraction}")
         if (self.fraction > 0) != (self.kind is not EmphysemaKind.NONE):
@@ -62,6 +70,7 @@ class PhantomSpec:
     slice_mm: float | None = None
     thickness_mm: float = 1.0
     emphysema: Emphysema = field(default_factory=Emphysema)
+    findings: Findings = field(default_factory=Findings)
     inflation: float = 1.0
     noise_hu: float = 15.0
     kernel: Kernel = Kernel.SOFT

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dras_model.imaging.atlas import LEFT, RIGHT
 from dras_model.imaging.phantom.drawing import Drawing, Planes
 from dras_model.imaging.phantom.emphysema import LEVELS
+from dras_model.imaging.phantom.findings import BULLA, DENSE, FLUID
 
 AIR, FAT, SKIN, SOFT, LIVER, BLOOD, WALL = -1000.0, -100.0, 10.0, 48.0, 62.0, 42.0, 30.0
 CORTEX, MARROW, CARTILAGE = 600.0, 170.0, 95.0
@@ -19,6 +20,7 @@ TEXTURE_HU, GRAVITY_HU_PER_MM = 9.0, 0.25
 NORMAL_FLOOR_HU = -930.0  # nothing but emphysema lies lower
 EMPHYSEMA_HU = (-980.0, -1000.0)  # at the edge of a hole and within it
 CLOTH, CLOTH_GAP_MM = -850.0, 9.0
+EFFUSION, CONSOLIDATED = 12.0, 42.0  # fluid, and lung that is full of it
 TABLE_FOAM, TABLE_SHELL, TABLE_TOP_MM, TABLE_MM = -860.0, -250.0, 158.0, 30.0
 TABLE_RADIUS_MM = 800.0
 
@@ -44,7 +46,8 @@ class Painter:
 
     def eligible(self, index: int) -> tuple[NDArray[np.bool_], NDArray[np.uint16]]:
         """Return which voxels (y, x) of a slice may be lost, and the level at which each is."""
-        p = self._drawing.planes(index, ("right", "left", "airway", "pattern"))
+        findings = (name for name in (DENSE, BULLA) if name in self._drawing.names)
+        p = self._drawing.planes(index, ("right", "left", "airway", "pattern", *findings))
         return self._may_be_lost(index, p), _levels(p)
 
     def slice(
@@ -62,7 +65,10 @@ class Painter:
         p = self._drawing.planes(index, layer=layer)
         hu = self._around()
         self._paint_body(hu, p)
+        if FLUID in p:
+            _paint(hu, EFFUSION, self._cover(p[FLUID]))
         self._paint_lungs(hu, p, index)
+        self._paint_findings(hu, p, index)
         lost = self._may_be_lost(index, p) & place & (_levels(p) >= level)
         depth = 3.0 * (_levels(p)[lost].astype(np.float32) - level) / max(LEVELS - level, 1)
         edge, within = EMPHYSEMA_HU
@@ -101,11 +107,25 @@ class Painter:
         inside = (lung > 0) & (p["airway"] <= -AIRWAY_WALL_MM)
         np.maximum(hu, NORMAL_FLOOR_HU, out=hu, where=inside)
 
+    def _paint_findings(self, hu: NDArray[np.float32], p: Planes, index: int) -> None:
+        """Consolidation, in which the bronchi stay open, and bullae."""
+        lung = np.maximum(p["right"], p["left"])
+        if DENSE in p:
+            where = self._cover(np.minimum(p[DENSE], lung)) * (p["airway"] <= -AIRWAY_WALL_MM)
+            _paint(hu, CONSOLIDATED + TEXTURE_HU * p["texture"], where)
+            if self._drawing.bronchi is not None:
+                _paint(hu, AIR, where * self._drawing.bronchi[index].astype(np.float32) / 255.0)
+        if BULLA in p:
+            _paint(hu, AIR, self._cover(np.minimum(p[BULLA], lung)))
+
     def _may_be_lost(self, index: int, p: Planes) -> NDArray[np.bool_]:
         """Whether a voxel is nothing but parenchyma."""
         pixel_mm = self._drawing.pixel_mm
         clear = np.maximum(p["right"], p["left"]) > pixel_mm / 2
         clear = clear & (p["airway"] < -AIRWAY_WALL_MM - pixel_mm)
+        for finding in (DENSE, BULLA):
+            if finding in p:
+                clear = clear & (p[finding] < 0)
         return np.asarray(clear & (self._drawing.vessels[index] == 0))
 
     def _cover(self, field: NDArray[np.float32]) -> NDArray[np.float32]:

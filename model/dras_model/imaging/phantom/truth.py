@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dras_model.imaging.atlas import LEFT, RIGHT
 from dras_model.imaging.phantom.scan import LOWEST_HU
-from dras_model.imaging.phantom.spec import PhantomSpec
+from dras_model.imaging.phantom.spec import PLACES, PhantomSpec
 from dras_model.imaging.volume import LabelMap
 from dras_model.results.study import Region
 
@@ -80,7 +80,7 @@ class Truth:
 
     def write_json(self, path: Path, *, scanned: NDArray[np.float32]) -> None:
         """Write the spec and, for every region that is shown, the figures of the scan and without noise."""
-        shown = [r for r in Region if region_mask(self.lungs.labels, r).any()]
+        shown = [r for r in PLACES if region_mask(self.lungs.labels, r).any()]
         content = {
             "spec": asdict(self.spec),
             "scanned": [asdict(self.measure(r, scanned=scanned)) for r in shown],
@@ -90,7 +90,9 @@ class Truth:
 
 
 def region_mask(labels: NDArray[np.uint8], region: Region) -> NDArray[np.bool_]:
-    """Return where a region is in lung labels (z, y, x) whose z grows upwards."""
+    """Return where one of PLACES is in lung labels (z, y, x) whose z grows upwards; ValueError for another."""
+    if region not in PLACES:
+        raise ValueError(f"the truth of {region} is not kept")
     mask = np.zeros(labels.shape, dtype=np.bool_)
     for side, label in (("right", RIGHT), ("left", LEFT)):
         if region.value.startswith("left" if side == "right" else "right"):

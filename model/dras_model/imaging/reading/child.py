@@ -1,8 +1,8 @@
 """The reading process: `python -P -m dras_model.imaging.reading.child`.
 
-It takes one request from its standard input, shuts itself in, reads one study, answers on its standard
-output and ends. What parses is imported behind the doors that it has shut; standard error ends there, since
-libraries write on it what they find in files.
+It takes one request from its standard input, shuts itself in, reads one study or one mask, answers on its
+standard output and ends. What parses is imported behind the doors that it has shut; standard error ends there,
+since libraries write on it what they find in files.
 """
 
 import json
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Read the study of the request on standard input."""
+    """Read what the request on standard input names."""
     request = json.loads(sys.stdin.buffer.readline())
     guards = confine(Limits(**request["limits"]), parent=request["parent"])
     from dras_model.imaging.reading.messages import Ready, encode  # noqa: PLC0415 - see the top
@@ -53,7 +53,7 @@ def _answer(request: dict[str, Any], say: "Callable[[Message], None]") -> "Messa
     from dras_model.results.errors import Refused, StudyRefused  # noqa: PLC0415
 
     try:
-        return _read(request, say)
+        return _read_labels(request) if "grid" in request else _read(request, say)
     except Refused as refused:
         return Refusal.of(refused)
     except MemoryError:
@@ -94,6 +94,20 @@ def _read(request: dict[str, Any], say: "Callable[[Message], None]") -> "Message
         peak_rss_mb=peak_rss_mb(),
         input_sha256=digest,
     )
+
+
+def _read_labels(request: dict[str, Any]) -> "Message":
+    import numpy as np  # noqa: PLC0415 - see the top
+
+    from dras_model.imaging.given_mask import load_label_map  # noqa: PLC0415
+    from dras_model.imaging.reading.messages import Labelled  # noqa: PLC0415
+    from dras_model.imaging.volume import Grid  # noqa: PLC0415
+
+    shape, affine = request["grid"]
+    given = load_label_map(Path(request["source"]), Grid(tuple(shape), np.reshape(affine, (4, 4))))
+    memory = mmap.mmap(request["voxels"], given.labels.size)
+    np.frombuffer(memory, dtype=np.uint8).reshape(given.labels.shape)[:] = given.labels
+    return Labelled()
 
 
 def _shared(descriptor: int, shape: tuple[int, int, int]) -> "NDArray[np.float32]":

@@ -2,7 +2,8 @@
 
 Three guards stand against the network, each where the system allows it: a network namespace of its own
 (without any device), a filter of system calls, and, where there is neither, an audit hook, which binds
-Python code only. The process tells which of them are up. Files can still be read and written.
+Python code only. The process tells which of them are up. Files can still be read and written; those through which
+another process could be (/proc/PID/mem) are behind a Landlock domain, where the system has that.
 """
 
 import ctypes
@@ -10,6 +11,7 @@ import os
 import signal
 import sys
 
+from dras_model.imaging.reading.landlock import enter_domain
 from dras_model.imaging.reading.limits import Limits, apply_limits
 from dras_model.imaging.reading.seccomp import install_filter
 
@@ -23,6 +25,7 @@ def confine(limits: Limits, *, parent: int) -> list[str]:
     end_with_parent(parent)
     apply_limits(limits)
     guards = [NAMESPACE] if _leave_network() else []
+    enter_domain()
     if install_filter():
         guards.append(FILTER)
     if not guards:

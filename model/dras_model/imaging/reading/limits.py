@@ -53,18 +53,23 @@ def apply_limits(limits: Limits) -> None:
 
 
 def _size(source: Path) -> int:
-    """Bytes of a file, or of the first files below a folder."""
-    try:
-        state = source.stat()
-        if not stat.S_ISDIR(state.st_mode):
-            return state.st_size
-        total = n_files = 0
-        for place, _, names in os.walk(source):
-            for name in names:
-                n_files += 1
-                total += Path(place, name).stat().st_size
-            if n_files > MOST_LISTED:
-                break
-    except OSError:  # the reading process will say what is wrong
-        return 0
+    """Bytes of a file, or of the first files below a folder; what cannot be looked at counts nothing."""
+    state = _state(source)
+    if state is None or not stat.S_ISDIR(state.st_mode):
+        return 0 if state is None else state.st_size
+    total = n_files = 0
+    for place, _, names in os.walk(source):
+        found = (_state(Path(place, name)) for name in names)
+        total += sum(state.st_size for state in found if state is not None)
+        n_files += len(names)
+        if n_files > MOST_LISTED:
+            break
     return total
+
+
+def _state(path: Path) -> os.stat_result | None:
+    """Look at a file; None where that fails, of which the reading process will say what is wrong."""
+    try:
+        return path.stat()
+    except OSError:
+        return None

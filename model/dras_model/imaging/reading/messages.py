@@ -56,9 +56,15 @@ class Refusal(Message):
         return cls(code=refused.code, fields=fields)
 
     def error(self) -> Refused:
-        """Return the error, its sentence rendered here; KeyError, ValueError where the fields do not fit."""
-        refused = SetupRefused if CODES[self.code].kind is Kind.SETUP else StudyRefused
-        return refused(self.code, **self.fields)
+        """Return the error, its sentence rendered here.
+
+        KeyError, ValueError where the fields do not fit, or where it blames what no reader has met.
+        """
+        if self.code is Code.OUTPUT_NOT_WRITABLE:
+            return SetupRefused(self.code, **self.fields)
+        if CODES[self.code].kind is not Kind.REFUSAL:
+            raise ValueError(f"{self.code} is no refusal of a study")
+        return StudyRefused(self.code, **self.fields)
 
 
 class Defect(Message):
@@ -101,7 +107,15 @@ class Read(Message):
     input_sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
 
 
-AnyMessage: TypeAlias = Annotated[Ready | Progress | Refusal | Defect | Read, Field(discriminator="kind")]
+class Labelled(Message):
+    """The labels of a mask lie in the memory that was given."""
+
+    kind: Literal["labelled"] = "labelled"
+
+
+AnyMessage: TypeAlias = Annotated[
+    Ready | Progress | Refusal | Defect | Read | Labelled, Field(discriminator="kind")
+]
 _ADAPTER: TypeAdapter[AnyMessage] = TypeAdapter(AnyMessage)
 
 

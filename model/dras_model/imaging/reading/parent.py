@@ -1,10 +1,12 @@
-"""Has a study read by a process of its own and takes the answer, which is not trusted.
+"""Has a study, or a mask of it, read by a process of its own and takes the answer, which is not trusted.
 
-The process is new for each study and ends with it, whatever happens: an answer, a crash, a limit, an
+The process is new for each of them and ends with it, whatever happens: an answer, a crash, a limit, an
 interruption. What it leaves in its folder for temporary files goes, too. No byte of the study is parsed here.
 """
 
+import fcntl
 import json
+import math
 import mmap
 import os
 import selectors
@@ -16,9 +18,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,7 @@ from dras_model.imaging.reading.limits import Limits, limits_for
 from dras_model.imaging.reading.messages import (
     MOST_LINE,
     Defect,
+    Labelled,
     Progress,
     Read,
     Ready,
@@ -34,7 +37,7 @@ from dras_model.imaging.reading.messages import (
     decode,
     ended,
 )
-from dras_model.imaging.volume import MOST_VOXELS
+from dras_model.imaging.volume import MOST_VOXELS, Grid
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused, StudyRefused
 
@@ -43,7 +46,9 @@ _COMMAND = (sys.executable, "-P", "-m", "dras_model.imaging.reading.child")
 _ENVIRONMENT = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "TMPDIR", "SYSTEMROOT", "PYTHONHOME")
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 _BEAT_S = 1.0  # between two reports while the process says nothing
+_END_S = 60.0  # from its last word to its end, which is the system's taking back of its memory
 _LONGEST_TOLD = 300  # characters of why it does not start
+_MASK_BYTES = 16  # of private memory for a voxel: a value of the widest type, and its copy
 
 ReportFraction = Callable[[float], None]
 
@@ -85,15 +90,41 @@ def read_elsewhere(
             "parent": os.getpid(),
         }
         header, guards = _converse(request, memory, limits, report)
+        if not isinstance(header, Read):
+            raise StudyRefused(Code.READER_CRASHED, how="an answer to another question")
         return Reading(header, guards, _voxels(memory, header) if voxels else None)
+
+
+def labels_elsewhere(source: Path, grid: Grid, *, limits: Limits | None = None) -> NDArray[np.uint8]:
+    """Read a mask in another process; return its labels (z, y, x) on `grid`, the study's.
+
+    Raises as `read_elsewhere` does, and what `given_mask` refuses.
+    """
+    limits = limits or limits_for(source)
+    n_voxels = math.prod(grid.shape)
+    limits = replace(limits, data_bytes=limits.data_bytes + _MASK_BYTES * n_voxels)
+    with _memory() as memory:
+        os.ftruncate(memory, n_voxels)
+        request: dict[str, object] = {
+            "source": str(source),
+            "grid": (grid.shape, grid.affine.ravel().tolist()),
+            "voxels": memory,
+            "limits": asdict(limits),
+            "parent": os.getpid(),
+        }
+        answer, _ = _converse(request, memory, limits, lambda _fraction: None)
+        if not isinstance(answer, Labelled):
+            raise StudyRefused(Code.READER_CRASHED, how="an answer to another question")
+        labels: NDArray[np.uint8] = _mapped(memory, grid.shape, np.uint8)
+        return labels
 
 
 def _converse(
     request: dict[str, object], memory: int, limits: Limits, report: ReportFraction
-) -> tuple[Read, tuple[str, ...]]:
+) -> tuple[Read | Labelled, tuple[str, ...]]:
     """Run the process to its end; return its answer and the guards that were up."""
     guards: tuple[str, ...] | None = None
-    answer: Read | None = None
+    answer: Read | Labelled | None = None
     fraction = 0.0
     with _running(memory) as process:
         content = json.dumps(request).encode() + b"\n"
@@ -110,11 +141,11 @@ def _converse(
                     report(fraction := message.fraction)
                 case Defect():
                     raise ReaderDefect(message.where)
-                case Read():
+                case Read() | Labelled():
                     answer = message
             if refused is not None:
                 raise refused
-        status = process.wait(limits.wall_s)
+        status = _status(process)
         if guards is None:
             raise SetupRefused(Code.READER_UNAVAILABLE, reason=_last_words(process, status))
     if answer is None or status != 0:
@@ -172,6 +203,14 @@ def _lines(
             yield from lines
 
 
+def _status(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the end of a process that has closed its end of the pipe; one that goes on has no more time."""
+    try:
+        return process.wait(_END_S)
+    except subprocess.TimeoutExpired as error:
+        raise StudyRefused(Code.READER_LIMIT, what="time") from error
+
+
 def _open(stream: IO[bytes] | None) -> IO[bytes]:
     if stream is None:
         raise ReaderDefect("a pipe is missing")
@@ -188,7 +227,7 @@ def _last_words(process: subprocess.Popen[bytes], status: int) -> str:
 def _memory() -> Iterator[int]:
     """Yield a descriptor of memory without a name, or of a file without one where there is no such memory."""
     if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("dras-volume", os.MFD_CLOEXEC)
+        descriptor = os.memfd_create("dras-volume", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     else:
         with tempfile.TemporaryFile(prefix="dras-volume-") as file:
             descriptor = os.dup(file.fileno())
@@ -217,15 +256,30 @@ def _scratch(source: Path) -> Iterator[str | None]:
 
 def _voxels(memory: int, header: Read) -> NDArray[np.float32]:
     """Map what the process has written, if it is what its header says; no voxel is copied."""
-    z, y, x = header.shape
-    n_voxels = z * y * x
-    if min(z, y, x) < 1 or n_voxels > MOST_VOXELS or os.fstat(memory).st_size != 4 * n_voxels:
+    if min(header.shape) < 1 or math.prod(header.shape) > MOST_VOXELS:
         raise StudyRefused(Code.READER_CRASHED, how="a volume of another size than told")
-    # A private mapping: whoever may still hold the memory cannot be written to, and we can write.
-    mapped = mmap.mmap(memory, 4 * n_voxels, access=mmap.ACCESS_COPY)
-    voxels = np.frombuffer(mapped, dtype=np.float32).reshape(header.shape)
+    voxels: NDArray[np.float32] = _mapped(memory, header.shape, np.float32)
     if not (np.isfinite(voxels.min()) and np.isfinite(voxels.max())):
-        del voxels
-        mapped.close()
+        del voxels  # which the traceback would keep, its descriptor too
         raise StudyRefused(Code.READER_CRASHED, how="a volume of no numbers")
     return voxels
+
+
+def _mapped(memory: int, shape: tuple[int, int, int], dtype: type[np.generic]) -> NDArray[Any]:
+    """Map memory of just this size for us alone; the pages that we write to become our own."""
+    _seal(memory)
+    n_bytes = np.dtype(dtype).itemsize * math.prod(shape)
+    if os.fstat(memory).st_size != n_bytes:
+        raise StudyRefused(Code.READER_CRASHED, how="a volume of another size than told")
+    mapped = mmap.mmap(memory, n_bytes, access=mmap.ACCESS_COPY)
+    return np.frombuffer(mapped, dtype=dtype).reshape(shape)
+
+
+def _seal(memory: int) -> None:
+    """See to it that nobody can write to the memory any more, or cut it short, which would end us by SIGBUS."""
+    if not hasattr(os, "memfd_create"):  # a file has no seals
+        return
+    try:
+        fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
+    except OSError as error:
+        raise StudyRefused(Code.READER_CRASHED, how="memory that something still writes to") from error

@@ -6,6 +6,6 @@ own, less its noise, at a kernel that physics defines. So a patient's emphysema 
 scan is needed to fit anything. It answers kernel and noise; thickness, breath and contrast agent stay as they are.
 """
 
-from dras_model.scores.harmonisation.study import METHOD, Harmonised, harmonise
+from dras_model.scores.harmonisation.study import METHOD, SETTINGS, Harmonised, harmonise
 
-__all__ = ["METHOD", "Harmonised", "harmonise"]
+__all__ = ["METHOD", "SETTINGS", "Harmonised", "harmonise"]

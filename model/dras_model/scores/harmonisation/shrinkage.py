@@ -14,10 +14,10 @@ from scipy.ndimage import gaussian_filter1d
 
 Values = NDArray[np.float32]
 
-BIN_HU = 6.0
-LOWEST_HU, N_DENSITIES = -1024.0, 91
+BIN_HU = 4.0
+LOWEST_HU, N_DENSITIES = -1024.0, 137
 EDGES_HU = (-60.0, -30.0, -15.0, -7.0, 7.0, 15.0, 30.0, 60.0)
-SPREAD = 1.0  # bins of density over which groups are averaged
+SPREAD = 0.7  # bins of density over which groups are averaged
 LEAST_GROUP = 8.0  # voxels; a group of fewer is left as it is
 TABLE_HU = 100.0  # slopes beyond are in the outermost classes
 SAMPLED = 1_000_000  # voxels at most, evenly chosen, make the law of a segment
@@ -34,17 +34,19 @@ def remove_noise(coarse: Values, details: Sequence[Values], noise_hu: Sequence[f
     return value
 
 
-def _groups(value: Values, slope: Values | None) -> tuple[NDArray[np.intp], int]:
-    density = np.clip((value - LOWEST_HU) / BIN_HU, 0, N_DENSITIES - 1).astype(np.intp)
+def _groups(value: Values, slope: Values | None) -> tuple[NDArray[np.int32], int]:
+    density = np.clip((value - LOWEST_HU) / BIN_HU, 0, N_DENSITIES - 1).astype(np.int32)
     if slope is None:
         return density, N_DENSITIES
-    table = np.digitize(np.arange(-TABLE_HU, TABLE_HU + 1), EDGES_HU)
-    steepness = np.clip(np.rint(slope) + TABLE_HU, 0, 2 * TABLE_HU).astype(np.intp)
+    table = np.digitize(np.arange(-TABLE_HU, TABLE_HU + 1), EDGES_HU).astype(np.int32)
+    steepness = np.clip(np.rint(slope) + np.float32(TABLE_HU), 0, 2 * TABLE_HU).astype(np.int32)
     n_classes = len(EDGES_HU) + 1
     return density * n_classes + table[steepness], N_DENSITIES * n_classes
 
 
-def _law(group: NDArray[np.intp], detail: Values, *, n_groups: int, noise_hu: float) -> tuple[Values, Values]:
+def _law(
+    group: NDArray[np.int32], detail: Values, *, n_groups: int, noise_hu: float
+) -> tuple[Values, Values]:
     """Offset and scale of each group's detail: its mean is kept, its variance loses the noise's."""
     step = max(1, len(group) // SAMPLED)
     group, detail = group[::step], detail[::step]

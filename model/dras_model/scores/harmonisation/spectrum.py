@@ -23,17 +23,17 @@ PATCH = 32  # pixels; 20 to 29 mm
 STEP = 8  # pixels between patches, and the side of the blocks whose means say where tissue is even
 TISSUE_HU = (0.0, 110.0)  # smoothed; fat and enhanced blood are left out
 MOST_PATCHES, ENOUGH_PATCHES, LEAST_PATCHES = 600, 100, 12
-EVENEST = 0.25  # of the patches are kept, those whose smoothed values vary least
+EVENEST = 0.5  # of the patches are kept, those whose neighbours in z vary least
+KEPT = 0.8  # of a frequency's periodograms, the lowest, so that an edge in some patches is not seen
 N_BINS, N_NODES = 22, 61
-LOWEST, HIGHEST = 0.1, 0.62  # lp/mm that are fitted; below lies anatomy, above a soft kernel leaves nothing
+LOWEST, HIGHEST = 0.07, 0.62  # lp/mm that are fitted; below lies anatomy, above a soft kernel leaves nothing
 OF_NYQUIST = 0.92
 KNOT_STEP = 0.06  # lp/mm between the knots of log K^2
 # Spreads of the second differences of log K^2 between knots, and of its first rise from K = 1, which anatomy
-# hides. Of phantoms' kernels, with 0.3 for the rise one that departs as f comes out 21 % too weak, with 0.7 a
-# narrow bump 20 % too strong; with 0.45 all seven are within 18 %. A roll-off in powers of f with an unsharp mask
-# followed the pair as well, and took the bump, once tried, for twice as strong: it hid emphysema.
-BEND_SPREAD, RISE_SPREAD = 0.15, 0.45
-MISFIT = 0.05  # of a ring of average size, as a share
+# hides. On phantoms' kernels the largest error is smallest, a fifth, with these: bends of 0.25 and a rise of 0.45
+# follow a kernel that turns at 0.3 lp/mm to 3 % and find one that rises as f 23 % too weak.
+BEND_SPREAD, RISE_SPREAD = 0.2, 0.6
+MISFIT = 0.02  # of a ring of average size, as a share
 # Power of soft tissue's own structure at 0.1 lp/mm, HU^2 mm^2, and the spread of its logarithm: 33 to 102 in
 # four public series of three vendors. It falls as f^-2 and shapes the fit only where noise is low.
 STRUCTURE, STRUCTURE_SPREAD = 45.0, 0.6
@@ -59,24 +59,40 @@ def noise_spectrum(hu: NDArray[np.float32], pixel_mm: float) -> NoiseSpectrum | 
     spectra = _tissue_spectra(hu)
     if len(spectra) < LEAST_PATCHES:
         return None
-    # The median is blind to patches with an edge; of an exponential distribution it is ln 2 of the mean.
-    spectrum = np.median(spectra, axis=0) / np.log(2.0) * pixel_mm**2
-    return _fit(spectrum, pixel_mm, len(spectra))
+    return _fit(_typical(spectra) * pixel_mm**2, pixel_mm, len(spectra))
+
+
+def _typical(spectra: Array) -> Array:
+    """Mean (PATCH, PATCH) of exponentially distributed power (n, PATCH, PATCH), from its lowest part alone.
+
+    The median would be as blind to patches with an edge; its variance is half as much again.
+    """
+    n_kept = max(1, round(KEPT * len(spectra)))
+    lowest = np.partition(spectra, n_kept - 1, axis=0)[:n_kept]
+    return np.asarray(lowest.mean(axis=0) / (1.0 + (1.0 - KEPT) * np.log(1.0 - KEPT) / KEPT))
 
 
 def _tissue_spectra(hu: NDArray[np.float32]) -> Array:
-    """Periodograms (n, PATCH, PATCH) of the evenest soft tissue, HU^2 a pixel."""
+    """Periodograms (n, PATCH, PATCH) of the evenest soft tissue, HU^2 a pixel.
+
+    How even a place is, its neighbours in z say: chosen by its own values, a patch would have little noise at low
+    frequencies (10 % less than it should), and the kernel seem to enhance what is above them.
+    """
     places, unevenness = [], []
     for z in _chosen_slices(hu):
-        means = ndimage.gaussian_filter(_block_means(hu[z]), 0.5)
+        own = _block_means(hu[z])
         size = PATCH // STEP
-        if min(means.shape) < size:
+        if min(own.shape) < size:
             continue
-        within = sliding_window_view(means, (size, size))[::2, ::2]
-        even = (within.min(axis=(2, 3)) > TISSUE_HU[0]) & (within.max(axis=(2, 3)) < TISSUE_HU[1])
-        for y, x in np.argwhere(even) * 2:
-            places.append((z, y * STEP, x * STEP))
-            unevenness.append(float(means[y : y + size, x : x + size].std()))
+        beside = np.mean([_block_means(hu[k]) for k in (z - 1, z + 1) if 0 <= k < len(hu)] or [own], axis=0)
+        own, beside = (sliding_window_view(means, (size, size))[::2, ::2] for means in (own, beside))
+        is_tissue = [
+            (means.min(axis=(2, 3)) > TISSUE_HU[0]) & (means.max(axis=(2, 3)) < TISSUE_HU[1])
+            for means in (own, beside)
+        ]
+        for y, x in np.argwhere(is_tissue[0] & is_tissue[1]):
+            places.append((z, 2 * STEP * y, 2 * STEP * x))
+            unevenness.append(float(beside[y, x].std()))
     order = np.argsort(unevenness, kind="stable")[: max(ENOUGH_PATCHES, int(EVENEST * len(places)))]
     chosen = order[:: max(1, len(order) // MOST_PATCHES)]
     spectra = np.empty((len(chosen), PATCH, PATCH))
@@ -95,8 +111,8 @@ def _chosen_slices(hu: NDArray[np.float32], most: int = 64) -> range:
 
 def _block_means(plane: NDArray[np.float32]) -> Array:
     rows, columns = (size // STEP * STEP for size in plane.shape)
-    blocks = plane[:rows, :columns].reshape(rows // STEP, STEP, columns // STEP, STEP)
-    return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float64))
+    strips = plane[:rows, :columns].reshape(rows // STEP, STEP, columns).mean(axis=1, dtype=np.float64)
+    return np.asarray(ndimage.gaussian_filter(strips.reshape(len(strips), -1, STEP).mean(axis=2), 0.5))
 
 
 @lru_cache(maxsize=1)
@@ -134,21 +150,26 @@ def _rings(spectrum: Array) -> Array:
 
 @lru_cache(maxsize=1)
 def _smearing() -> tuple[Array, Array]:
-    """Matrix (rings, nodes) from a spectrum at nodes to the rings a window of this size shows, and the nodes.
+    """Matrix (rings, nodes) from a spectrum at nodes to the rings that patches show, and the nodes.
 
-    A window of 32 pixels mixes neighbouring frequencies; a steep spectrum would look flat at its foot.
+    The window mixes neighbouring frequencies, so that a steep spectrum looks flat at its foot, and the trend that
+    is taken off takes up to a sixth of the lowest rings: E|F W (x - B B'x)|^2 for noise x of each node's spectrum.
     """
     size = 4 * PATCH
     axis = np.fft.fftfreq(size)
     f = np.hypot(axis[:, None], axis[None])
     nodes = np.linspace(0.0, 0.75, N_NODES)
-    padded = np.zeros((size, size))
-    padded[:PATCH, :PATCH] = _window()
-    correlation = np.fft.ifft2(np.abs(np.fft.fft2(padded)) ** 2).real / np.sum(_window() ** 2)
-    columns = [
-        _rings(np.fft.fft2(np.fft.ifft2(hat).real * correlation).real[::4, ::4])
-        for hat in (np.maximum(1.0 - np.abs(f - node) / nodes[1], 0.0) for node in nodes)
-    ]
+    window, basis = _window(), _trend().T.reshape(-1, PATCH, PATCH)
+    correlation = np.fft.ifft2(np.abs(np.fft.fft2(window, (size, size))) ** 2).real
+    transformed, shown = np.fft.fft2(basis, (size, size)), np.fft.fft2(window * basis)
+    columns = []
+    for node in nodes:
+        hat = np.maximum(1.0 - np.abs(f - node) / nodes[1], 0.0)
+        windowed = np.fft.fft2(np.fft.ifft2(hat).real * correlation).real[::4, ::4]
+        coloured = np.fft.ifft2(transformed * hat).real[:, :PATCH, :PATCH]
+        inner = np.tensordot(basis, coloured, ((1, 2), (1, 2)))
+        both = np.tensordot(inner, shown.conj(), 1) - 2.0 * np.fft.fft2(window * coloured).conj()
+        columns.append(_rings(windowed + np.sum(shown * both, axis=0).real) / np.sum(window**2))
     return np.stack(columns, axis=1), nodes
 
 
@@ -183,8 +204,13 @@ def _fit(spectrum: Array, pixel_mm: float, n_patches: int) -> NoiseSpectrum | No
         bends = np.diff(np.concatenate([[0.0], p[2:]]), 2) / BEND_SPREAD
         return np.concatenate([fit, [structure, 2.0 * p[2] / RISE_SPREAD], bends])
 
-    level = float(np.mean(np.log(seen[used] / ring_f[used] * pixel_mm)[:4]))
-    start = np.concatenate([[level, np.log(STRUCTURE)], np.zeros(len(knots) - 1)])
-    best = least_squares(residuals, start, loss="soft_l1").x
+    ramp = np.log(seen[used] / ring_f[used] * pixel_mm)
+    level = float(np.mean(ramp[:4]))
+    start = [level, np.log(STRUCTURE)]
+    flat = np.zeros(len(knots) - 1)
+    risen = np.interp(knots[1:], ring_f[used] / pixel_mm, ramp - level)
+    # From a flat kernel alone, one that ends within the fitted frequencies was now and then taken for structure.
+    fits = [least_squares(residuals, np.append(start, kernel), loss="soft_l1") for kernel in (flat, risen)]
+    best = min(fits, key=lambda fit: float(fit.cost)).x
     values = (0.0, *map(float, best[2:]))
     return NoiseSpectrum(float(np.exp(best[0])), tuple(map(float, knots)), values, n_patches)

@@ -103,6 +103,13 @@ def test_timings_that_cannot_be_written_are_a_fault_of_the_place(pipeline, tmp_p
     ]
     assert main(arguments) == 4
     assert "OUTPUT_NOT_WRITABLE" in capsys.readouterr().err
+    assert pipeline == {}  # told before a study is computed
+
+
+def test_a_folder_is_no_place_for_timings(pipeline, tmp_path, capsys):
+    assert main(["extract", "study", "-o", str(tmp_path / "out"), "--timings", str(tmp_path)]) == 4
+    assert "it is a folder" in capsys.readouterr().err
+    assert pipeline == {}
 
 
 def test_a_refused_study_is_one_sentence_and_status_three(pipeline, tmp_path, capsys):

@@ -229,6 +229,14 @@ PATCH_FAULTS = {
     "patches missing": (lambda f: (f / "hu.npy").unlink(), "hu.npy cannot be read (No such file"),
     "patches cut short": (lambda f: cut(f / "hu.npy"), "hu.npy is no complete NumPy file"),
     "patches empty": (lambda f: (f / "hu.npy").write_bytes(b""), "hu.npy is no complete NumPy file"),
+    "patches with half a header": (
+        lambda f: (f / "hu.npy").write_bytes(b"\x93NUMPY\x01\x00\x10\x00" + b"{'shape': (1, 2  "),
+        "hu.npy is no complete NumPy file",
+    ),
+    "patches of a header that is none": (
+        lambda f: (f / "hu.npy").write_bytes(b"\x93NUMPY\x01\x00\x0a\x00" + b"{1:2,'':3}"),
+        "hu.npy is no complete NumPy file",
+    ),
     "patches pickled": (save("hu.npy", lambda a: np.array([None])), "hu.npy is no complete NumPy file"),
     "patches in an archive": (as_archive, "no complete NumPy file"),
     "cubes of another size": (save("hu.npy", lambda a: a[:, :31]), "(4, 31, 32, 32), (n, 32, 32, 32) is"),

@@ -65,4 +65,4 @@ def test_the_table_shows_warnings_first_and_why_a_score_is_missing(pipeline, tmp
     main(["pair", "in", "ex", "-o", str(tmp_path / "out")])
     text = capsys.readouterr().out
     assert text.index("Not for diagnosis") < text.index("KERNEL_DIFFERS") < text.index("E/I-volume")
-    assert "PRM-fSAD: no value, folded" in text
+    assert "PRM-fSAD: no value: folded" in text

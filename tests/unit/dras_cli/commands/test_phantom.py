@@ -41,6 +41,13 @@ def test_the_same_seed_gives_the_same_files(tmp_path):
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
 
 
+@pytest.mark.parametrize(("inflation", "word"), [("0.5", "EXP"), ("1", "INSP")])
+def test_the_header_names_the_breath_that_was_asked_for(inflation, word, tmp_path):
+    assert main(["phantom", str(tmp_path / "out"), *SMALL, "--inflation", inflation]) == 0
+    headers = [pydicom.dcmread(path) for path in (tmp_path / "out").iterdir()]
+    assert {header.SeriesDescription for header in headers} == {f"CHEST {word}"}
+
+
 @pytest.mark.parametrize(
     "options",
     [["--emphysema", "0.9"], ["--inflation", "9"], ["--noise", "-1"], ["--kernel", "B70"], ["--slices", "1"]],

@@ -374,6 +374,7 @@ FAULTY_STREAMS: dict[str, tuple[bytes, str]] = {
     "without keys": (STREAM + pickle.dumps({"state_dict": {}}, 2), "malformed (EOFError)"),
     "of keys that no tensor has": (STREAM + pickle.dumps({}, 2) + pickle.dumps(["0"], 2), "list of storages"),
     "of keys that are none": (STREAM + pickle.dumps({}, 2) + pickle.dumps(7, 2), "list of storages"),
+    "of keys that are numbers": (STREAM + _TENSOR + pickle.dumps([0], 2), "no list of storages"),
     "of an endless text": (STREAM + b"S'" + b"x" * (65 * 2**20), "larger than names and shapes can be"),
     "of a tensor without its storage": (STREAM + _TENSOR + pickle.dumps([], 2), "list of storages"),
     "of a storage of another length": (

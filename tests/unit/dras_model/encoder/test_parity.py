@@ -9,7 +9,7 @@ import torch
 
 from dras_model.encoder import graph
 from dras_model.encoder.bundle import ENCODER, WEIGHTS, Bundle
-from dras_model.encoder.parity import GOLDEN_REFERENCE, distance, verify
+from dras_model.encoder.parity import GOLDEN_REFERENCE, verify
 from dras_model.encoder.weights import EncoderWeights
 from dras_model.results.errors import SetupRefused
 
@@ -115,14 +115,3 @@ def test_a_graph_for_other_kernels_than_this_processors_is_named_as_not_run(
     assert [absent.graph for absent in report.not_run] == ["other.onnx"]
     assert "kernels" in report.not_run[0].reason
     assert report.agrees
-
-
-def test_distance_is_that_of_a_slow_loop() -> None:
-    generator = np.random.default_rng(4)
-    a, b = generator.normal(size=(2, 5, 3))
-    largest, least = 0.0, 1.0
-    for row, other in zip(a, b, strict=True):
-        largest = max(largest, *(abs(x - y) for x, y in zip(row, other, strict=True)))
-        dot = sum(x * y for x, y in zip(row, other, strict=True))
-        least = min(least, dot / (sum(x * x for x in row) * sum(y * y for y in other)) ** 0.5)
-    assert distance(a, b) == pytest.approx((largest, least))

@@ -12,7 +12,7 @@ from dras_model.encoder import graph, reference
 from dras_model.encoder.batches import Study
 from dras_model.encoder.bundle import ENCODER, GOLDEN, Bundle, Golden
 from dras_model.encoder.calibration import textures
-from dras_model.encoder.runtime import Encoder
+from dras_model.encoder.runtime import Encoder, distance
 from dras_model.encoder.weights import EncoderWeights
 from dras_model.imaging.atlas import Atlas
 from dras_model.results.codes import Code
@@ -192,3 +192,14 @@ def test_onnx_runtime_is_told_not_to_report_to_its_makers(
     monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
     Encoder.open(bundle)
     assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+
+
+def test_distance_is_that_of_a_slow_loop() -> None:
+    generator = np.random.default_rng(4)
+    a, b = generator.normal(size=(2, 5, 3))
+    largest, least = 0.0, 1.0
+    for row, other in zip(a, b, strict=True):
+        largest = max(largest, *(abs(x - y) for x, y in zip(row, other, strict=True)))
+        dot = sum(x * y for x, y in zip(row, other, strict=True))
+        least = min(least, dot / (sum(x * x for x in row) * sum(y * y for y in other)) ** 0.5)
+    assert distance(a, b) == pytest.approx((largest, least))

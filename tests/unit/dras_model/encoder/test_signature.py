@@ -95,6 +95,21 @@ def test_signing_leaves_nothing_but_the_bundle(signed: Path) -> None:
     assert [entry.name for entry in signed.parent.iterdir()] == [signed.name]
 
 
+@pytest.mark.parametrize("way", ["from within", "by a link"])
+def test_a_bundle_is_signed_where_it_lies(
+    way: str, spoil: Spoil, secret: Ed25519PrivateKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = spoil()
+    monkeypatch.chdir(path)
+    link = tmp_path / "elsewhere" / "link"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    sign_bundle(Bundle.load(link if way == "by a link" else Path()), secret)
+    assert Bundle.load(path).signature.kind == "unknown"
+    assert not link.parent.joinpath(SIGNATURE).exists()
+    assert [entry.name for entry in path.parent.iterdir() if entry.name.startswith(".")] == []
+
+
 def test_who_signed_is_told_and_reaches_the_result(signed: Path, trust: Trust) -> None:
     key_id = trust.keys[0].key_id
     assert Bundle.load(signed).provenance.signature == f"signed with key {key_id}, which is not trusted here"

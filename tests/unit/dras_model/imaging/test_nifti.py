@@ -213,3 +213,12 @@ def test_a_voxel_of_kilometres_is_refused(tmp_path: Path, scale: float) -> None:
 def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyRefused, match="damaged or no NIfTI"):
         read_nifti(tmp_path / "absent.nii")
+
+
+def test_a_lack_of_memory_is_no_damaged_file(tmp_path: Path) -> None:
+    def allocate(shape: tuple[int, int, int]) -> np.ndarray:
+        raise MemoryError
+
+    write_nifti(tmp_path / "x.nii.gz", np.zeros((6, 5, 4), np.float32), _grid())
+    with pytest.raises(MemoryError):
+        load_array(tmp_path / "x.nii.gz", allocate=allocate)

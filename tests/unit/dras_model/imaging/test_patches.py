@@ -54,7 +54,7 @@ def test_a_patch_shows_what_lies_at_its_corner(parts) -> None:
             )
 
 
-def test_lung_fraction_and_density_are_those_of_the_voxels_in_the_cube(parts) -> None:
+def test_the_lung_fraction_is_that_of_the_voxels_in_the_cube(parts) -> None:
     volume, lungs, _, patches = parts
     centres = volume.grid.to_world(np.argwhere(np.ones(volume.hu.shape, dtype=bool)))
     steps = volume.grid.affine[:3, :3] / np.array(volume.grid.spacing_mm)
@@ -66,9 +66,6 @@ def test_lung_fraction_and_density_are_those_of_the_voxels_in_the_cube(parts) ->
         values = volume.hu.ravel()[within & is_lung]
         fraction = values.size * volume.grid.voxel_ml * 1000.0 / 32**3
         assert patches.lung_fraction[n] == pytest.approx(min(fraction, 1.0), abs=1e-4)
-        if values.size:
-            assert patches.mean_hu[n] == pytest.approx(values.mean(dtype=np.float64), abs=1e-3)
-            assert patches.laa950[n] == pytest.approx(100.0 * np.mean(values <= -950), abs=1e-3)
 
 
 def test_a_patch_outside_the_scan_is_invalid_and_the_rest_is_delivered(atlas: Atlas, parts) -> None:
@@ -80,6 +77,5 @@ def test_a_patch_outside_the_scan_is_invalid_and_the_rest_is_delivered(atlas: At
     assert outside.any()
     assert not shifted.valid[outside].any()
     assert (shifted.hu[outside] == -1024).all()
-    assert np.isnan(shifted.mean_hu[shifted.lung_fraction == 0]).all()
     assert shifted.valid.any()
     assert shifted.quality.n_outside > patches.quality.n_outside

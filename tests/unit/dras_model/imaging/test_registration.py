@@ -3,6 +3,7 @@ import pytest
 from scipy import ndimage
 
 from dras_model.imaging.atlas import LEFT, RIGHT, Atlas
+from dras_model.imaging.phantom import PhantomSpec, make_phantom
 from dras_model.imaging.registration import align
 from dras_model.imaging.volume import Grid, LabelMap
 from dras_model.results.errors import StudyRefused
@@ -67,6 +68,47 @@ def test_a_half_covered_thorax_does_not_stretch_to_the_whole_atlas(atlas: Atlas)
     expected = corners @ truth[:3, :3].T + truth[:3, 3]
     assert np.linalg.norm(alignment.to_subject(corners) - expected, axis=1).mean() <= 5.0
     assert alignment.quality.coverage < 0.9
+
+
+# The mean over the patches inside the scan; the upper half alone hardly tells how tall the lungs are.
+MOST_MOVED_MM = {"lower 60 %": 4.0, "lower half": 4.0, "upper half": 9.0, "middle": 4.0}
+CUTS = {"lower 60 %": (0.0, 0.6), "lower half": (0.0, 0.5), "upper half": (0.5, 1.0), "middle": (0.2, 0.8)}
+
+
+def _cut(lungs: LabelMap, part: tuple[float, float]) -> LabelMap:
+    """The scan that shows only this part of the lungs' height; an end at 0 or 1 is not cut."""
+    heights = np.nonzero(lungs.labels)[0]
+    low, span = heights.min(), np.ptp(heights)
+    first = round(low + span * part[0]) if part[0] > 0 else 0
+    last = round(low + span * part[1]) if part[1] < 1 else len(lungs.labels)
+    affine = lungs.grid.affine.copy()
+    affine[:3, 3] = lungs.grid.to_world(np.array([first, 0, 0]))
+    labels = np.ascontiguousarray(lungs.labels[first:last])
+    return LabelMap(labels, Grid(labels.shape, affine))
+
+
+def _inside(grid: Grid, world_mm: np.ndarray) -> np.ndarray:
+    index = grid.to_index(world_mm)
+    return np.all((index >= 0) & (index <= np.array(grid.shape) - 1), axis=1)
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_cut_scan_is_aligned_as_the_whole_one_and_knows_what_it_covers(
+    seed: int, cut: str, atlas: Atlas
+) -> None:
+    spec = PhantomSpec(seed=seed, n_slices=75, matrix=96, noise_hu=0.0)
+    whole = make_phantom(spec).truth.lungs.oriented("LAS")
+    part = _cut(whole, CUTS[cut])
+    expected, found = align(atlas, whole), align(atlas, part)
+    middles = expected.to_subject(atlas.corners_lps_mm + np.array([16.0, -16.0, 16.0]))
+    moved_mm = np.linalg.norm(
+        found.to_subject(atlas.corners_lps_mm) - expected.to_subject(atlas.corners_lps_mm), axis=1
+    )[_inside(part.grid, middles)]
+    lung_mm = atlas.lungs.grid.to_world(np.argwhere(atlas.lungs.labels[::6, ::6, ::6]) * 6)
+    covered = float(_inside(part.grid, expected.to_subject(lung_mm)).mean())
+    assert moved_mm.mean() <= MOST_MOVED_MM[cut], moved_mm.mean()
+    assert abs(found.quality.coverage - covered) <= 0.08, (found.quality.coverage, covered)
 
 
 def test_aligning_twice_gives_the_same_bits(atlas: Atlas) -> None:

@@ -1,22 +1,27 @@
+import hashlib
+
 import numpy as np
 import pytest
 
 from dras_model.encoder.runtime import Encoder
-from dras_model.imaging.atlas import Atlas
+from dras_model.imaging.atlas import LEFT, RIGHT, Atlas
 from dras_model.imaging.lungs import find_lungs
+from dras_model.imaging.nifti import write_nifti
 from dras_model.imaging.phantom import Phantom
 from dras_model.imaging.segmenters import load_segmenter
 from dras_model.imaging.volume import Volume
-from dras_model.pipeline import extract
+from dras_model.pipeline import Choices, extract
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
 
 HERE = __name__
 
 
-def only_thin(volume: Volume) -> np.ndarray:
-    """Ours without vessels: a segmenter that differs in a known way."""
-    return np.where(volume.hu < -500, find_lungs(volume), 0)
+def without_the_back(volume: Volume) -> np.ndarray:
+    """Ours without its hindmost tenth, the densest: a segmenter that differs in a known way."""
+    labels = find_lungs(volume)
+    labels[:, : int(np.percentile(np.nonzero(labels)[1], 10))] = 0
+    return labels
 
 
 def of_another_shape(volume: Volume) -> np.ndarray:
@@ -44,13 +49,27 @@ def test_another_segmenter_takes_our_place_and_is_told(
     named: str, phantom_study, atlas: Atlas, encoder: Encoder, tmp_path
 ) -> None:
     ours = extract(phantom_study, tmp_path / "ours", atlas=atlas, encoder=encoder)
-    theirs = extract(
-        phantom_study, tmp_path / "theirs", atlas=atlas, encoder=encoder, segmenter=f"{named}:only_thin"
-    )
+    choices = Choices(segmenter=f"{named}:without_the_back")
+    theirs = extract(phantom_study, tmp_path / "theirs", atlas=atlas, encoder=encoder, choices=choices)
     assert theirs.score("volume").value < ours.score("volume").value
     assert theirs.score("MLD").value < ours.score("MLD").value
-    assert theirs.provenance.parameters["segmenter"] == f"{named}:only_thin"
+    assert theirs.provenance.parameters["segmenter"] == f"{named}:without_the_back"
     assert ours.provenance.parameters["segmenter"] == "builtin"
+
+
+def test_a_given_mask_takes_the_place_of_any_segmenter_and_is_told_by_its_digest(
+    phantom: Phantom, phantom_study, atlas: Atlas, encoder: Encoder, tmp_path
+) -> None:
+    truth = phantom.truth.lungs
+    write_nifti(tmp_path / "mask.nii.gz", truth.labels, truth.grid)
+    choices = Choices(lung_mask=tmp_path / "mask.nii.gz")
+    result = extract(phantom_study, tmp_path / "out", atlas=atlas, encoder=encoder, choices=choices)
+    for side, label in (("right", RIGHT), ("left", LEFT)):
+        true_ml = np.count_nonzero(truth.labels == label) * truth.grid.voxel_ml
+        assert result.score("volume", side).value == pytest.approx(true_ml)
+    digest = hashlib.sha256((tmp_path / "mask.nii.gz").read_bytes()).hexdigest()
+    assert result.provenance.parameters["lung_mask_sha256"] == digest
+    assert result.provenance.parameters["segmenter"] == "given mask"
 
 
 @pytest.mark.parametrize(

@@ -138,3 +138,17 @@ def test_a_dollar_sign_of_a_tag_is_shown_as_it_is(result: StudyResult) -> None:
     assert any("kernel $B$ 70" in text for text in texts)
     everything = [*figure.texts, *(text for axes in figure.axes for text in axes.texts)]
     assert not any(text.get_parse_math() for text in everything)
+
+
+def test_the_harmonised_numbers_stand_beside_the_raw_ones_and_nothing_where_there_are_none(
+    result: StudyResult,
+) -> None:
+    volume, lungs = _chest()
+    whole = result.score("LAA-950insp")
+    harmonised = whole.model_copy(update={"image": "harmonised", "value": 3.21})
+    both = result.model_copy(update={"scores": (*result.scores, harmonised)})
+    told = []
+    for shown in (result, both):
+        figure = qc_figure(result=shown, volume=volume, lungs=lungs, patches=NO_PATCHES)
+        told.append([text.get_text() for text in figure.axes[-1].texts if "harmonised" in text.get_text()])
+    assert told == [[], ["harmonised over kernel and noise: LAA-950 3.21 %"]]

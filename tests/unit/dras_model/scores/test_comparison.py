@@ -103,6 +103,29 @@ def test_adjusting_for_inflation_is_not_warned_of_inflation() -> None:
     assert Code.INFLATION_DIFFERS not in found.difference(ADJUSTED).warnings
 
 
+def test_an_inspiration_and_an_expiration_are_not_comparable_and_two_of_a_kind_are() -> None:
+    def breathed(phase: str) -> StudyResult:
+        result = stored_result()
+        scores = tuple(score.model_copy(update={"phase": phase}) for score in result.scores)
+        return result.model_copy(update={"scores": scores})
+
+    inspired, expired, unknown = (breathed(phase) for phase in ("inspiration", "expiration", "unknown"))
+    told = compared(expired, inspired)
+    assert not told.comparable
+    assert [w.severity for w in told.warnings if w.code is Code.METHOD_DIFFERS] == ["severe"]
+    for other in (inspired, unknown):
+        told = compared(other, inspired)
+        assert told.comparable
+        assert Code.METHOD_DIFFERS not in codes(told)
+
+
+def test_a_parameter_of_one_score_alone_does_not_set_all_apart() -> None:
+    one, two = (
+        stored_result(parameters={"reference_volume_ml": ml, "phase": "auto"}) for ml in (5000.0, 6000.0)
+    )
+    assert Code.METHOD_DIFFERS not in codes(compared(two, one))
+
+
 def test_another_version_and_other_parameters_are_told() -> None:
     assert codes(compared(stored_result(dras_version="9.9"))) == {Code.METHOD_DIFFERS}
     other = compared(stored_result(parameters={"segmenter": "mine:lungs"}))

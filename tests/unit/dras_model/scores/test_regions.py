@@ -125,6 +125,16 @@ def test_a_lobe_mask_of_other_voxels_is_refused_with_both_grids() -> None:
     assert "10 x 8 x 9" in str(refused.value)
 
 
+def test_a_mask_without_any_label_of_a_lobe_is_refused_and_says_which_are_known() -> None:
+    grid = Grid((4, 8, 8), np.array([[0, 0, 2.0, 0], [0, 2.0, 0, 0], [2.0, 0, 0, 0], [0, 0, 0, 1]]))
+    lungs = LabelMap(np.full(grid.shape, LEFT, np.uint8), grid)
+    with pytest.raises(
+        StudyRefused, match="its labels are 21, those of lobes are 1 left upper lobe"
+    ) as refused:
+        find_cells(lungs, peel_mm=1.0, lobes=LabelMap(np.full(grid.shape, 21, np.uint8), grid))
+    assert refused.value.code is Code.MASK_INVALID
+
+
 def test_cells_take_a_byte_a_voxel_however_many_regions_there_are() -> None:
     grid = _turned((80, 128, 128), 5.0)
     labels = np.full(grid.shape, RIGHT, np.uint8)

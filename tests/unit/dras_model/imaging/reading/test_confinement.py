@@ -51,13 +51,37 @@ def test_in_a_namespace_of_its_own_nobody_can_be_reached() -> None:
 
 @pytest.mark.parametrize(
     "script",
-    ["os.execv('/bin/true', ['true'])", "os.kill(os.getppid(), 0)", "os.system('true') or print('ran')"],
+    [
+        "os.execv('/bin/true', ['true'])",
+        "os.kill(os.getppid(), 0)",
+        "os.system('true') or print('ran')",
+        "import ctypes\nctypes.CDLL(None).tgkill(os.getppid(), os.getppid(), 0) or print('ran')",
+        "import ctypes\nctypes.CDLL(None).sigqueue(os.getppid(), 0, 0) or print('ran')",
+    ],
 )
 def test_the_filter_lets_it_start_no_program_and_reach_no_process(script: str) -> None:
     if "filter" not in _guards():
         pytest.skip("the system has no filter of system calls")
     done = _run(script)
     assert "PermissionError" in done.stderr or "ran" not in done.stdout
+
+
+def test_its_parents_memory_is_no_file_that_it_can_open() -> None:
+    try_it = (
+        "from dras_model.imaging.reading.landlock import enter_domain\nraise SystemExit(not enter_domain())"
+    )
+    if subprocess.run([sys.executable, "-c", try_it], check=False, timeout=60).returncode:
+        pytest.skip("the system has no Landlock")
+    done = _run("open(f'/proc/{os.getppid()}/mem', 'r+b')")
+    assert "PermissionError" in done.stderr
+
+
+@pytest.mark.parametrize("leave", ["os.setsid()", "os.setpgid(0, 0)"])
+def test_no_copy_of_it_outlives_the_end_of_its_group(leave: str) -> None:
+    if "filter" not in _guards():
+        pytest.skip("the system has no filter of system calls")
+    done = _run(f"if os.fork() == 0:\n    {leave}\nelse:\n    os.wait()")
+    assert "PermissionError" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -97,3 +121,9 @@ def test_the_time_allowed_grows_with_what_is_read(tmp_path) -> None:
     assert limits_for(tmp_path).cpu_s == LEAST_CPU_S + round(10 * CPU_S_PER_MB)
     assert limits_for(tmp_path / "a").cpu_s == LEAST_CPU_S + round(5 * CPU_S_PER_MB)
     assert limits_for(tmp_path / "absent").cpu_s == LEAST_CPU_S
+
+
+def test_a_link_that_leads_nowhere_does_not_shorten_the_time_of_its_neighbours(tmp_path) -> None:
+    (tmp_path / "a").symlink_to("nowhere")
+    (tmp_path / "b").write_bytes(bytes(5_000_000))
+    assert limits_for(tmp_path).cpu_s == LEAST_CPU_S + round(5 * CPU_S_PER_MB)

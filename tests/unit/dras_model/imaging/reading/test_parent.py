@@ -92,6 +92,12 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
             "no numbers",
         ),
         (
+            "print(json.dumps({'kind': 'refusal', 'code': 'BUNDLE_NOT_FOUND', 'fields': {'name': 'x'}}))",
+            Code.READER_CRASHED,
+            "an answer that is none",
+        ),
+        ("print(json.dumps({'kind': 'labelled'}))", Code.READER_CRASHED, "another question"),
+        (
             "print(json.dumps({'kind': 'refusal', 'code': 'MALFORMED', 'fields': {'n_files': 2}}))",
             Code.MALFORMED,
             "2 files",
@@ -110,6 +116,48 @@ def test_a_process_that_hangs_is_ended_when_its_time_is_over(play) -> None:
     with pytest.raises(StudyRefused, match="time") as refused:
         play("time.sleep(600)", wall_s=1.0)
     assert refused.value.code is Code.READER_LIMIT
+
+
+def test_a_process_that_goes_on_behind_a_closed_pipe_is_ended(play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parent, "_END_S", 0.2)
+    with pytest.raises(StudyRefused, match="time") as refused:
+        play(f"print('{READ}', flush=True); os.close(1); time.sleep(600)")
+    assert refused.value.code is Code.READER_LIMIT
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="a file has no seals")
+def test_what_left_the_group_can_neither_write_to_the_voxels_nor_cut_them_short(play, tmp_path: Path) -> None:
+    written = "memory = request['voxels']; os.ftruncate(memory, 32)\n"
+    stay = (
+        "if os.fork() == 0:\n    os.setsid(); os.close(1)\n"
+        f"    while not os.path.exists('{tmp_path}/go'): time.sleep(0.01)\n"
+        "    for change in (lambda: os.ftruncate(memory, 0), lambda: os.pwrite(memory, b'1', 0)):\n"
+        "        try: change()\n        except PermissionError: print('denied', file=said, flush=True)\n"
+        "    os._exit(0)\n"
+    )
+    opened = f"said = open('{tmp_path}/said', 'w')\n"
+    found = play(written + opened + stay + f"print('{READ}')")
+    (tmp_path / "go").touch()
+    deadline = time.monotonic() + 60
+    while (tmp_path / "said").read_text().count("denied") < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert (tmp_path / "said").read_text() == "denied\n" * 2
+    assert found.voxels.tolist() == [[[0.0, 0.0]] * 2] * 2
+
+
+def test_memory_that_something_still_maps_is_not_believed(play, tmp_path: Path) -> None:
+    if not hasattr(os, "memfd_create"):
+        pytest.skip("a file has no seals")
+    script = (
+        "import mmap; os.ftruncate(request['voxels'], 32); shared = mmap.mmap(request['voxels'], 32)\n"
+        f"if os.fork() == 0:\n    os.setsid(); os.close(1); open('{tmp_path}/pid', 'w').write(str(os.getpid()))\n"
+        f"    time.sleep(600)\nwhile not os.path.exists('{tmp_path}/pid'): time.sleep(0.01)\nprint('{READ}')"
+    )
+    try:
+        with pytest.raises(StudyRefused, match="still writes"):
+            play(script)
+    finally:
+        os.kill(int((tmp_path / "pid").read_text()), 9)
 
 
 def test_an_answer_without_end_is_not_collected(play, monkeypatch: pytest.MonkeyPatch) -> None:

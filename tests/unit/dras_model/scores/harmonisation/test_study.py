@@ -3,7 +3,7 @@ import pytest
 
 from dras_model.imaging.phantom.reconstruction import Reconstruction, blurred, reconstruct
 from dras_model.imaging.volume import Grid, LabelMap, Volume
-from dras_model.scores.harmonisation import METHOD, Harmonised, harmonise
+from dras_model.scores.harmonisation import Harmonised, harmonise
 from dras_model.scores.harmonisation.bands import reference_kernel
 
 PIXEL_MM = 0.75
@@ -53,14 +53,25 @@ def test_planted_holes_are_found_whatever_kernel_and_noise(kernel: str, noise_hu
     assert _laa(found.volume.hu, labels) == pytest.approx(truth, rel=0.1)
 
 
-def test_under_a_sharp_kernel_most_planted_holes_are_kept_and_a_caution_says_what_may_be_lost() -> None:
+@pytest.mark.parametrize(
+    ("kernel", "noise_hu", "kept"), [("lung", 10.0, 0.86), ("bump", 10.0, 0.84), ("bump", 25.0, 0.77)]
+)
+def test_a_sharp_kernel_costs_little_of_the_planted_holes_and_a_caution_says_so(
+    kernel: str, noise_hu: float, kept: float
+) -> None:
     exact, labels = _chest(holes=True)
     truth = _laa(blurred(exact, PIXEL_MM, reference_kernel), labels)
-    scan, found = _harmonised(exact, labels, "lung", 8.0)
+    scan, found = _harmonised(exact, labels, kernel, noise_hu)
     assert found.volume is not None
-    assert _laa(scan.hu, labels) > 1.5 * truth
-    assert 0.6 * truth < _laa(found.volume.hu, labels) < 1.1 * truth
+    assert _laa(scan.hu, labels) > 2.5 * truth
+    assert kept * truth < _laa(found.volume.hu, labels) < 1.1 * truth
     assert "enhanced" in str(found.caution)
+
+
+def test_a_kernel_that_enhances_nothing_gives_no_caution() -> None:
+    exact, labels = _chest(holes=True, n_slices=8)
+    _, found = _harmonised(exact, labels, "soft", 10.0)
+    assert found.caution is None
 
 
 @pytest.mark.parametrize(("kernel", "noise_hu"), [("standard", 30.0), ("lung", 10.0)])
@@ -79,8 +90,8 @@ def test_nothing_but_the_lungs_is_changed_and_the_scan_itself_stays() -> None:
     assert found.volume is not None
     np.testing.assert_array_equal(found.volume.hu[labels == 0], before[labels == 0])
     np.testing.assert_array_equal(scan.hu, before)
-    assert found.parameters["harmonise_method"] == METHOD
-    assert found.parameters["harmonise_noise_tissue_hu"] == pytest.approx(10.6, rel=0.15)
+    assert found.quality is not None
+    assert found.quality.noise_tissue_hu == pytest.approx(10.6, rel=0.15)
 
 
 def test_the_result_does_not_depend_on_the_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from dras_model.imaging.anatomy.thorax import MEAN_THORAX
 from dras_model.imaging.atlas import LEFT, RIGHT
+from dras_model.imaging.box import CORNER, Box, bounding_box
 from dras_model.imaging.builtin_atlas import atlas_grid, draw_lungs
 from dras_model.imaging.coarse import Coarse
 from dras_model.imaging.distance import signed_distance_mm
@@ -152,15 +153,10 @@ def _filled(coarse: Coarse, core: _Mask, own: _Mask, rim: _Mask) -> _Mask:
     return np.asarray(coarse.distance_mm(coarse.distance_mm(whole) > CLOSING_MM) > CLOSING_MM)
 
 
-def _around(coarse: Coarse, mask: _Mask) -> tuple[slice, slice, slice]:
+def _around(coarse: Coarse, mask: _Mask) -> Box:
     """Box of a mask with the room in which lung is looked for."""
-    box = []
-    for axis, size_mm in enumerate(coarse.spacing_mm):
-        planes = np.nonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))[0]
-        margin = int(REACH_MM / size_mm) + 1
-        first, last = (int(planes[0]), int(planes[-1])) if planes.size else (0, 0)
-        box.append(slice(max(first - margin, 0), last + margin + 1))
-    return box[0], box[1], box[2]
+    z, y, x = (int(REACH_MM / size_mm) + 1 for size_mm in coarse.spacing_mm)
+    return bounding_box(mask, (z, y, x)) or CORNER
 
 
 def _fine_gas(coarse: Coarse, aerated: _Mask, inside: _Mask) -> NDArray[np.int32] | None:

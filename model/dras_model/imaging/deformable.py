@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dras_model.imaging.atlas import LEFT, RIGHT
+from dras_model.imaging.box import CORNER, Box, bounding_box
 from dras_model.imaging.coarse import coarsen
 from dras_model.imaging.volume import Grid, LabelMap, Volume
 from dras_model.results.pair import DeformationQuality
@@ -214,21 +215,13 @@ def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     return 2.0 * int((one & other).sum()) / total if total else 0.0
 
 
-def _box(lungs: LabelMap) -> tuple[slice, slice, slice]:
+def _box(lungs: LabelMap) -> Box:
     """Box of the lungs with a margin, inside the image."""
-    front = lungs.labels.max(axis=0)
-    seen = (lungs.labels.max(axis=(1, 2)), front.max(axis=1), front.max(axis=0))
-    box = []
-    for planes, size_mm in zip(seen, lungs.grid.spacing_mm, strict=True):
-        found = np.nonzero(planes)[0]
-        margin = int(2 * STEP_MM / size_mm) + 1
-        box.append(
-            slice(max(int(found[0]) - margin, 0), int(found[-1]) + margin + 1) if found.size else slice(0, 1)
-        )
-    return box[0], box[1], box[2]
+    z, y, x = (int(2 * STEP_MM / size_mm) + 1 for size_mm in lungs.grid.spacing_mm)
+    return bounding_box(lungs.labels, (z, y, x)) or CORNER
 
 
-def cropped(grid: Grid, box: tuple[slice, slice, slice]) -> Grid:
+def cropped(grid: Grid, box: Box) -> Grid:
     """Return the grid of the voxels of a box."""
     shape = [len(range(*part.indices(n))) for part, n in zip(box, grid.shape, strict=True)]
     affine = grid.affine.copy()

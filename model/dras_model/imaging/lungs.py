@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from dras_model.imaging.airway import find_airway
 from dras_model.imaging.atlas import LEFT, ORIENTATION, RIGHT
+from dras_model.imaging.box import Box, bounding_box
 from dras_model.imaging.coarse import Coarse, coarsen
 from dras_model.imaging.consolidation import add_consolidation
 from dras_model.imaging.lung_quality import AIRWAY, measure_lungs
@@ -104,16 +105,13 @@ def _inner_air(coarse: Coarse) -> tuple[_Mask, _Mask, float]:
     return inside[pieces], body, float(np.median(columns))
 
 
-def _around(mask: _Mask, coarse: Coarse) -> tuple[slice, slice, slice]:
+def _around(mask: _Mask, coarse: Coarse) -> Box:
     """Box of a mask with room for closing; what lies outside it is far from every lung."""
-    box = []
-    for axis, size_mm in enumerate(coarse.spacing_mm):
-        planes = np.nonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))[0]
-        if planes.size == 0:
-            raise StudyRefused(Code.OUT_OF_SCOPE, reason="there is no air inside the body")
-        margin = int(2 * CLOSING_MM / size_mm) + 1
-        box.append(slice(max(int(planes[0]) - margin, 0), int(planes[-1]) + margin + 1))
-    return box[0], box[1], box[2]
+    z, y, x = (int(2 * CLOSING_MM / size_mm) + 1 for size_mm in coarse.spacing_mm)
+    box = bounding_box(mask, (z, y, x))
+    if box is None:
+        raise StudyRefused(Code.OUT_OF_SCOPE, reason="there is no air inside the body")
+    return box
 
 
 def _reaches_sides(coarse: Coarse, pieces: NDArray[np.integer], count: int) -> NDArray[np.bool_]:

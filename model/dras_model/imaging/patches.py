@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dras_model.imaging.atlas import LEFT, RIGHT, Atlas
+from dras_model.imaging.box import Box
 from dras_model.imaging.lungs import Lungs
 from dras_model.imaging.registration import Alignment
 from dras_model.imaging.resampling import resample_box, unit_grid
@@ -19,7 +20,6 @@ from dras_model.results.study import PatchQuality
 CEILING_HU = 240  # of the preprocessing contract; the floor is AIR_HU
 LEAST_INSIDE = 0.95  # of a valid patch's cube lies within the scan
 LEAST_LUNG = 0.02  # of a valid patch's cube is lung; the atlas' own patches hold 10 % and more
-Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

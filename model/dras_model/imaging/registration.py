@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dras_model.imaging.atlas import LEFT, RIGHT, Atlas
+from dras_model.imaging.box import CORNER, bounding_box
 from dras_model.imaging.coarse import COARSE_MM
 from dras_model.imaging.distance import signed_distance_mm
 from dras_model.imaging.registration_quality import judge
@@ -213,14 +214,11 @@ def _reference(lungs: LabelMap) -> tuple[LabelMap, dict[int, NDArray[np.float64]
 
 def _cropped(lungs: LabelMap) -> LabelMap:
     """Cut off what is farther from the lungs than any clip; the first and last slice stay as they are."""
-    box = [slice(0, lungs.labels.shape[0])]
     lung = (lungs.labels == RIGHT) | (lungs.labels == LEFT)
-    for axis in (1, 2):
-        planes = np.nonzero(lung.any(axis=tuple(other for other in range(3) if other != axis)))[0]
-        margin = int(MARGIN_MM / lungs.grid.spacing_mm[axis])
-        first, last = (int(planes[0]), int(planes[-1])) if planes.size else (0, 0)
-        box.append(slice(max(first - margin, 0), last + margin + 1))
-    labels = np.ascontiguousarray(lungs.labels[tuple(box)])
+    _, row_mm, column_mm = lungs.grid.spacing_mm
+    _, rows, columns = bounding_box(lung, (0, int(MARGIN_MM / row_mm), int(MARGIN_MM / column_mm))) or CORNER
+    box = (slice(0, lungs.labels.shape[0]), rows, columns)
+    labels = np.ascontiguousarray(lungs.labels[box])
     affine = lungs.grid.affine.copy()
     affine[:3, 3] = lungs.grid.to_world(np.array([part.start for part in box]))
     return LabelMap(labels, Grid((labels.shape[0], labels.shape[1], labels.shape[2]), affine))

@@ -17,10 +17,11 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dras_model.imaging.atlas import LEFT, ORIENTATION, RIGHT
+from dras_model.imaging.atlas import LEFT, RIGHT
+from dras_model.imaging.box import Box
 from dras_model.imaging.deformable import Deformation, Scan, cropped
 from dras_model.imaging.volume import Grid
-from dras_model.outputs.palette import BACKGROUND, FAINT, INK, SEVERE, WARNING, write_text
+from dras_model.outputs.pictures import BACKGROUND, FAINT, INK, SEVERE, WARNING, shown_part, write_text
 from dras_model.results.pair import PairResult, ResponseClass
 from dras_model.results.study import NOTICE, Region
 
@@ -43,7 +44,6 @@ NAMES: Mapping[ResponseClass, str] = MappingProxyType(
     }
 )
 WINDOW_HU = (-1050.0, -350.0)
-MARGIN_MM = 15.0
 JOINT_STRIDE = 4  # of the voxels, along each axis, whose densities are plotted against each other
 JOINT_HU = np.arange(-1024.0, -499.0, 6.0)
 LINES_HU = (-950.0, -856.0)  # at inspiration, at expiration
@@ -75,16 +75,13 @@ class PairImages:
 
 def draw_prm(path: Path, result: PairResult, images: PairImages) -> None:
     """Draw the picture as a file; ValueError where the grid is not LAS, on which sides rest."""
-    orientation = images.expiration.volume.grid.orientation
-    if orientation != ORIENTATION:
-        raise ValueError(f"orient the volume to {ORIENTATION} first, found {orientation}")
+    box = shown_part(images.expiration.lungs)
     figure = Figure(figsize=(15.0, 10.4), dpi=110, facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
         3, 4, width_ratios=(1.05, 0.9, 1.0, 1.35), left=0.012, right=0.955, top=0.91, bottom=0.02, wspace=0.05,
         hspace=0.08,
     )  # fmt: skip
-    box = _lung_box(images.expiration)
     for column, (title, axis, index) in enumerate(_sections(images.expiration)):
         places = [figure.add_subplot(grid[row, column]) for row in range(3)]
         _draw_section(places, images, title=title, axis=axis, index=index, box=box)
@@ -104,18 +101,6 @@ def draw_prm(path: Path, result: PairResult, images: PairImages) -> None:
     figure.savefig(path, facecolor=BACKGROUND)
 
 
-def _lung_box(scan: Scan) -> list[slice]:
-    lung = np.isin(scan.lungs.labels, (RIGHT, LEFT))
-    box = []
-    for axis, size_mm in enumerate(scan.lungs.grid.spacing_mm):
-        planes = np.nonzero(lung.any(axis=tuple(other for other in range(3) if other != axis)))[0]
-        margin = round(MARGIN_MM / size_mm)
-        box.append(
-            slice(max(int(planes[0]) - margin, 0), min(int(planes[-1]) + margin + 1, lung.shape[axis]))
-        )
-    return box
-
-
 def _sections(scan: Scan) -> list[tuple[str, int, int]]:
     """Title, axis and plane of the coronal and sagittal section through most lung, and of the middle axial one."""
     labels = scan.lungs.labels
@@ -129,7 +114,7 @@ def _sections(scan: Scan) -> list[tuple[str, int, int]]:
 
 
 def _draw_section(
-    places: list[Axes], images: PairImages, *, title: str, axis: int, index: int, box: list[slice]
+    places: list[Axes], images: PairImages, *, title: str, axis: int, index: int, box: Box
 ) -> None:
     expiration = images.expiration.volume
     part = tuple(slice(index, index + 1) if other == axis else box[other] for other in range(3))

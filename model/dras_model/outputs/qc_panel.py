@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from dras_model.imaging.atlas import LEFT, RIGHT
 from dras_model.imaging.lungs import AIRWAY
-from dras_model.outputs.palette import (
+from dras_model.outputs.pictures import (
     CONTOURS,
     FAINT,
     INK,

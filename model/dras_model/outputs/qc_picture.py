@@ -16,10 +16,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import NDArray
 
-from dras_model.imaging.atlas import LEFT, ORIENTATION, RIGHT
+from dras_model.imaging.atlas import LEFT, RIGHT
+from dras_model.imaging.box import Box
 from dras_model.imaging.patches import Patches
 from dras_model.imaging.volume import LabelMap, Volume
-from dras_model.outputs.palette import (
+from dras_model.outputs.pictures import (
     BACKGROUND,
     CONTOURS,
     FAINT,
@@ -29,13 +30,13 @@ from dras_model.outputs.palette import (
     LOW_ATTENUATION,
     SEVERE,
     VALID_PATCH,
+    shown_part,
     write_text,
 )
 from dras_model.outputs.qc_panel import write_panel
 from dras_model.results.study import NOTICE, StudyResult
 
 WINDOW_HU = (-1050.0, 250.0)  # wide enough for lung and mediastinum
-MARGIN_MM = 25.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +56,13 @@ def draw_qc(path: Path, *, result: StudyResult, volume: Volume, lungs: LabelMap,
 
 def qc_figure(*, result: StudyResult, volume: Volume, lungs: LabelMap, patches: Patches) -> Figure:
     """Lay the picture out; ValueError where the grid is not LAS, on which sides and letters rest."""
-    if volume.grid.orientation != ORIENTATION:
-        raise ValueError(f"orient the volume to {ORIENTATION} first, found {volume.grid.orientation}")
+    box = shown_part(lungs)
     figure = Figure(figsize=(17.0, 8.7), dpi=110, facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
         2, 4, width_ratios=(1, 1, 1, 1.05), left=0.012, right=0.988, top=0.9, bottom=0.035, wspace=0.04,
         hspace=0.09,
     )  # fmt: skip
-    box = _lung_box(lungs)
     for place, section in enumerate(_sections(lungs)):
         axes = figure.add_subplot(grid[place // 3, place % 3])
         _draw_section(axes, section, volume=volume, lungs=lungs, patches=patches, box=box)
@@ -71,18 +70,6 @@ def qc_figure(*, result: StudyResult, volume: Volume, lungs: LabelMap, patches: 
     write_panel(panel, result)
     _write_titles(figure, result)
     return figure
-
-
-def _lung_box(lungs: LabelMap) -> list[tuple[int, int]]:
-    """First and last plane with lung along each axis, with a margin, inside the image."""
-    box = []
-    lung = (lungs.labels == RIGHT) | (lungs.labels == LEFT)
-    for axis, size_mm in enumerate(lungs.grid.spacing_mm):
-        planes = np.nonzero(lung.any(axis=tuple(other for other in range(3) if other != axis)))[0]
-        margin = round(MARGIN_MM / size_mm)
-        last = lungs.labels.shape[axis] - 1
-        box.append((max(int(planes[0]) - margin, 0), min(int(planes[-1]) + margin, last)))
-    return box
 
 
 def _sections(lungs: LabelMap) -> list[Section]:
@@ -107,7 +94,7 @@ def _sections(lungs: LabelMap) -> list[Section]:
 
 def _draw_section(
     axes: Axes, section: Section, *, volume: Volume, lungs: LabelMap, patches: Patches,
-    box: list[tuple[int, int]],
+    box: Box,
 ) -> None:  # fmt: skip
     rows, columns = (axis for axis in range(3) if axis != section.axis)
     spacing = volume.grid.spacing_mm
@@ -131,8 +118,8 @@ def _draw_section(
         mask = labels == label
         if mask.any() and not mask.all():
             axes.contour(x_mm, y_mm, mask, levels=[0.5], colors=[colour], linewidths=1.1)
-    axes.set_xlim(box[columns][0] * spacing[columns], box[columns][1] * spacing[columns])
-    axes.set_ylim(box[rows][0] * spacing[rows], box[rows][1] * spacing[rows])
+    axes.set_xlim(box[columns].start * spacing[columns], (box[columns].stop - 1) * spacing[columns])
+    axes.set_ylim(box[rows].start * spacing[rows], (box[rows].stop - 1) * spacing[rows])
     _dress(axes, section)
 
 

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from dras_model.imaging.box import bounding_box
+
 LOW_HU = -950.0
 LEAST_VOXELS = 4  # of a cluster, however large a voxel is
 
@@ -28,10 +30,9 @@ class PowerLaw:
 
 def cluster_sizes(low: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Sizes in voxels (n,) of the face-connected pieces of a mask (z, y, x)."""
-    planes = [np.nonzero(low.any(axis=tuple(o for o in range(3) if o != axis)))[0] for axis in range(3)]
-    if planes[0].size == 0:
+    box = bounding_box(low)
+    if box is None:
         return np.zeros(0, dtype=np.int64)
-    box = tuple(slice(int(found[0]), int(found[-1]) + 1) for found in planes)
     pieces, _ = ndimage.label(low[box])
     return np.bincount(pieces[low[box]])[1:]
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dras_model.imaging.atlas import LEFT, RIGHT
+from dras_model.imaging.box import bounding_box
 from dras_model.imaging.distance import distance_mm
 from dras_model.imaging.lungs import AIRWAY
 from dras_model.imaging.volume import LabelMap, Volume
@@ -37,15 +38,12 @@ def measure_image(volume: Volume, lungs: LabelMap, limits: Limits | None = None)
 def _tracheal_air(volume: Volume, lungs: LabelMap) -> NDArray[np.float32]:
     """HU (n,) of the voxels deep inside the airway: the trachea's lumen, and of main bronchi little."""
     airway = lungs.labels == AIRWAY
-    box = []
-    for axis in range(3):
-        planes = np.nonzero(airway.any(axis=tuple(other for other in range(3) if other != axis)))[0]
-        if planes.size == 0:
-            return np.zeros(0, dtype=np.float32)
-        box.append(slice(max(int(planes[0]) - 1, 0), int(planes[-1]) + 2))
-    part = airway[tuple(box)]
+    box = bounding_box(airway, (1, 1, 1))
+    if box is None:
+        return np.zeros(0, dtype=np.float32)
+    part = airway[box]
     inner = distance_mm(~part, volume.grid.spacing_mm) > WALL_MM
-    air: NDArray[np.float32] = volume.hu[tuple(box)][inner & part]
+    air: NDArray[np.float32] = volume.hu[box][inner & part]
     return air
 
 

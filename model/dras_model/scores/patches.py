@@ -10,8 +10,9 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from dras_model.imaging.box import Box
 from dras_model.imaging.parallel import each_slab
-from dras_model.imaging.patches import Box, Patches, native_boxes
+from dras_model.imaging.patches import Patches, native_boxes
 from dras_model.imaging.volume import Volume
 from dras_model.scores.histogram import Histogram, Scale, slabs
 from dras_model.scores.regions import Cells

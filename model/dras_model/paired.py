@@ -118,7 +118,8 @@ def pair(
             prm = response_map(inhaled.scan, exhaled.volume, exhaled.cells, deformation)
             result = _conclude(inhaled, exhaled, prm, deformation=deformation, choices=choices)
         with clock.stage(Stage.OUTPUTS):
-            write_pair(result, PairImages(inhaled.scan, exhaled.scan, prm.whole, deformation), folder)
+            shown = prm if result.status != "partial" else prm.withheld()
+            write_pair(result, PairImages(inhaled.scan, exhaled.scan, shown.whole, deformation), folder)
         result = result.model_copy(update={"timings": clock.summary()})
         write_pair_result(result, folder)
     return result

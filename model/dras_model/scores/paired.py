@@ -4,7 +4,7 @@ The map is drawn on the voxels of the expiration, onto which its authors laid th
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import SimpleITK as sitk
@@ -60,6 +60,11 @@ class ResponseMap:
         labels = np.zeros(self.cells.grid.shape, dtype=np.uint8)
         labels[self.cells.box] = self.classes
         return labels
+
+    def withheld(self) -> "ResponseMap":
+        """Return the map with every lung voxel unclassified: what is shown where the registration is in doubt."""
+        unclassified = np.where(self.classes > 0, ResponseClass.UNCLASSIFIED, 0).astype(np.uint8)
+        return replace(self, classes=unclassified)
 
 
 def response_map(

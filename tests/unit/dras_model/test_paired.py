@@ -210,6 +210,8 @@ def test_an_inspiration_left_where_it_was_gives_no_map_but_all_else(
     assert Code.DEFORMATION_SUSPECT in {warning.code for warning in result.warnings}
     assert all(result.score(code).value is None and result.score(code).reason for code in PRM)
     assert result.score("E/I-volume").value is not None
+    classes = np.asarray(nib.load(tmp_path / "out" / "prm_map.nii.gz").dataobj)
+    assert set(np.unique(classes)) == {0, 5}
 
 
 def test_a_segmenter_that_is_not_there_is_a_fault_of_the_setup(studies: Studies, tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ kernels of HELD_OUT had no part in making the method, the others had. Prints a t
 """
 
 import argparse
-import json
-import os
 import resource
 import statistics
 import time
@@ -14,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from report import RESULTS, keep
 
-from dras_model.imaging.parallel import available_cores, one_blas_thread
+from dras_model.imaging.parallel import one_blas_thread
 from dras_model.imaging.phantom import Emphysema, Phantom, PhantomSpec, make_phantom
 from dras_model.imaging.phantom.reconstruction import (
     HELD_OUT,
@@ -29,7 +28,6 @@ from dras_model.imaging.volume import Grid, LabelMap, Volume
 from dras_model.scores.harmonisation import harmonise
 from dras_model.scores.harmonisation.bands import reference_kernel
 
-RESULTS = Path(__file__).parent / "results"
 PIXEL_MM, SLICE_MM = 0.75, 1.0
 NOISES_HU = (5.0, 10.0, 25.0)  # of the soft kernel; 50 is withheld under all
 PARENCHYMA_HU, EMPHYSEMA_HU = 15.0, 5.0  # raised by; to -866 and -975 to -995
@@ -54,11 +52,8 @@ def main() -> None:
         "cells": cells,
         "held_out": HELD_OUT,
         "whole_study": _timing(options) if options.runs else None,
-        "cores": available_cores(),
-        "load_average": os.getloadavg()[0],
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    keep(report, options.out)
 
 
 def _options() -> argparse.Namespace:

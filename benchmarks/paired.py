@@ -12,11 +12,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+from report import RESULTS, keep
 
-from dras_model import __version__
 from dras_model.imaging.deformable import Scan, register
 from dras_model.imaging.lungs import segment_lungs
-from dras_model.imaging.parallel import available_cores, one_blas_thread
+from dras_model.imaging.parallel import one_blas_thread
 from dras_model.imaging.phantom import Emphysema, PhantomSpec
 from dras_model.imaging.phantom.breath import BreathPair, make_breath_pair
 from dras_model.imaging.phantom.spec import EmphysemaKind
@@ -26,7 +26,6 @@ from dras_model.paired import pair
 from dras_model.results.pair import ResponseClass
 from dras_model.scores.paired import classify
 
-RESULTS = Path(__file__).parent / "results"
 CODES = {
     "PRM-normal": ResponseClass.NORMAL,
     "PRM-fSAD": ResponseClass.SMALL_AIRWAYS,
@@ -39,16 +38,13 @@ def main() -> None:
     options = _options()
     cases = [_case(seed, noise_hu, options) for seed in options.seeds for noise_hu in options.noise_hu]
     report = {
-        "dras_version": __version__,
         "size": [options.slices, options.matrix, options.matrix],
-        "cores": available_cores(),
         "pairs": cases,
         "strangers": _strangers(options),
     }
     for case in (*cases, report["strangers"]):
         print(json.dumps(case))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    keep(report, options.out)
 
 
 def _options() -> argparse.Namespace:

@@ -4,22 +4,17 @@ Prints a table and writes JSON. The study is a phantom of the size asked for, or
 """
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import tempfile
 from pathlib import Path
 
-from dras_model import __version__
+from report import keep, options_of_size
+
 from dras_model.encoder.runtime import Encoder
-from dras_model.imaging.parallel import available_cores
 from dras_model.imaging.phantom import PhantomSpec, make_phantom
 from dras_model.imaging.phantom_dicom import write_series
 from dras_model.library import open_atlas, open_bundle
 from dras_model.pipeline import extract
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
@@ -37,40 +32,24 @@ def main() -> None:
             for stage in runs[0].timings
         }
         report = {
-            "dras_version": __version__,
             "study_xyz": runs[0].geometry.size_xyz,
             "runs": options.runs,
-            "machine": _machine(),
             "median_seconds": {name: value for name, value in stages.items() if name != "peak_rss_mb"},
             "peak_rss_mb": max(run.timings["peak_rss_mb"] for run in runs),
         }
     _print(report)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    keep(report, options.out)
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options_of_size(__doc__, "pipeline")
     parser.add_argument("--study", type=Path, help="a DICOM folder or zip; a phantom without it")
-    parser.add_argument("--slices", type=int, default=300)
-    parser.add_argument("--matrix", type=int, default=512)
-    parser.add_argument("--runs", type=int, default=3, help="counted runs, after one that warms up")
-    parser.add_argument("--out", type=Path, default=RESULTS / "pipeline.json")
     return parser.parse_args()
 
 
 def _phantom(folder: Path, n_slices: int, matrix: int) -> Path:
     write_series(make_phantom(PhantomSpec(seed=1, n_slices=n_slices, matrix=matrix)).volume, folder)
     return folder
-
-
-def _machine() -> dict[str, object]:
-    return {
-        "processor": platform.machine(),
-        "cores": available_cores(),
-        "load_average": os.getloadavg()[0],
-        "python": platform.python_version(),
-    }
 
 
 def _print(report: dict[str, object]) -> None:

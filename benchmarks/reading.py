@@ -5,7 +5,6 @@ processes, the ratio to the reading of uncompressed slices, and what the process
 """
 
 import argparse
-import json
 import resource
 import statistics
 import tempfile
@@ -14,7 +13,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline import _machine as machine
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -24,15 +22,14 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
+from report import keep, options_of_size
 
-from dras_model import __version__
 from dras_model.imaging.loading import load_study
 from dras_model.imaging.phantom import PhantomSpec, make_phantom
 from dras_model.imaging.phantom_dicom import SeriesOptions, write_series
 from dras_model.imaging.reading.parent import read_elsewhere
 from dras_model.results.errors import StudyRefused
 
-RESULTS = Path(__file__).parent / "results"
 SYNTAXES = (
     ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, RLELossless, JPEGLosslessSV1, JPEGLSLossless,
     JPEG2000Lossless,
@@ -58,10 +55,8 @@ def main() -> None:
     cpu_medians = {name: statistics.median(found[1:]) for name, found in cpu_seconds.items()}
     plain = medians[ExplicitVRLittleEndian.name]
     report = {
-        "dras_version": __version__,
         "study_xyz": (options.matrix, options.matrix, options.slices),
         "runs": options.runs,
-        "machine": machine(),
         "median_seconds": medians,
         "median_cpu_seconds": cpu_medians,
         "ratio_to_uncompressed": {name: value / plain for name, value in medians.items()},
@@ -69,17 +64,12 @@ def main() -> None:
         "reader_peak_rss_mb": max(peaks_mb.values()),
     }
     _print(report)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    keep(report, options.out)
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--slices", type=int, default=300)
-    parser.add_argument("--matrix", type=int, default=512)
-    parser.add_argument("--runs", type=int, default=3, help="counted runs, after one that warms up")
+    parser = options_of_size(__doc__, "reading")
     parser.add_argument("--syntax", action="append", metavar="UID", help="measure these alone")
-    parser.add_argument("--out", type=Path, default=RESULTS / "reading.json")
     return parser.parse_args()
 
 

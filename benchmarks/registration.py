@@ -8,7 +8,6 @@ holds it as `--ants-python`. Its run takes a quarter of an hour; `--skip-ants` c
 import argparse
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -19,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from report import RESULTS, keep
 
-from dras_model import __version__
 from dras_model.imaging.atlas import LEFT, RIGHT, Atlas
 from dras_model.imaging.atlas_bundle import PUBLISHED_LEFT, PUBLISHED_RIGHT, import_published
 from dras_model.imaging.nifti import load_array, write_nifti
-from dras_model.imaging.parallel import available_cores, one_blas_thread
+from dras_model.imaging.parallel import one_blas_thread
 from dras_model.imaging.phantom import PhantomSpec, make_phantom
 from dras_model.imaging.registration import align
 from dras_model.imaging.registration_quality import judge
@@ -33,7 +32,6 @@ from dras_model.library import open_atlas
 
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("DRAS_SHARED", ROOT.parent / "shared"))
-RESULTS = Path(__file__).parent / "results"
 KEPT_SECONDS = 818.0  # shared/golden/README.md, 2 cores
 # Yu et al. 2024: affine, mutual information, 500 x 250 x 100 iterations, shrink 4 x 2 x 1, sigma 2 x 1 x 0.
 ANTS = """
@@ -71,13 +69,6 @@ def main() -> None:
     options = _options()
     pair = _golden_pair() if SHARED.is_dir() else _phantom_pair()
     report: dict[str, object] = {
-        "dras_version": __version__,
-        "machine": {
-            "processor": platform.machine(),
-            "cores": available_cores(),
-            "load_average": os.getloadavg()[0],
-            "python": platform.python_version(),
-        },
         "pair": pair.name,
     }
     with one_blas_thread():
@@ -98,10 +89,8 @@ def main() -> None:
     theirs_s = KEPT_SECONDS if ants_s is None else ants_s["seconds"]
     report["times_faster"] = theirs_s / ours_s["seconds"]
     report["measured_in_this_run"] = ants_s is not None
-    text = json.dumps(report, indent=1)
-    print(text)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(text + "\n", "utf-8")
+    print(json.dumps(report, indent=1))
+    keep(report, options.out)
 
 
 def _options() -> argparse.Namespace:

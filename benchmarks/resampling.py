@@ -4,22 +4,18 @@ Prints seconds, their ratio and the largest difference in HU before rounding, an
 """
 
 import argparse
-import json
-import os
 import statistics
 import time
-from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from report import keep, options_of_size
 
-from dras_model import __version__
-from dras_model.imaging.parallel import available_cores, one_blas_thread
+from dras_model.imaging.parallel import one_blas_thread
 from dras_model.imaging.phantom import PhantomSpec, make_phantom
 from dras_model.imaging.resampling import resample_box, unit_grid
 from dras_model.imaging.volume import Volume
 
-RESULT = Path(__file__).parent / "results" / "resampling.json"
 ASKED_RATIO, ASKED_HU = 5.0, 0.01
 
 
@@ -36,10 +32,7 @@ def main() -> None:
         slice(0, int((n - 1) * size)) for n, size in zip(volume.hu.shape, volume.grid.spacing_mm, strict=True)
     )  # beyond the last sample SimpleITK gives its default value
     report = {
-        "dras_version": __version__,
         "shape_zyx": volume.hu.shape,
-        "cores": available_cores(),
-        "load_average": os.getloadavg()[0],
         "ours_s": statistics.median(ours_s),
         "itk_s": statistics.median(itk_s),
         "ratio": statistics.median(b / a for a, b in zip(ours_s, itk_s, strict=True)),
@@ -49,16 +42,11 @@ def main() -> None:
     }
     for name, value in report.items():
         print(f"{name:24s} {value if not isinstance(value, float) else round(value, 5)}")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    keep(report, options.out)
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--slices", type=int, default=300)
-    parser.add_argument("--matrix", type=int, default=512)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=RESULT)
+    parser = options_of_size(__doc__, "resampling")
     return parser.parse_args()
 
 

@@ -6,7 +6,6 @@ studies show one phantom, interpolated to more and more slices over the same 300
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,10 +15,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from report import keep
 
-from dras_model import __version__
 from dras_model.encoder.runtime import Encoder
-from dras_model.imaging.parallel import available_cores
 from dras_model.imaging.phantom import PhantomSpec, make_phantom
 from dras_model.imaging.phantom_dicom import write_series
 from dras_model.imaging.volume import Grid, Volume
@@ -54,15 +52,11 @@ def main() -> None:
         warm_up = _study(drawn, WARM_UP, Path(scratch) / "warm-up")
         measured = [_measure(drawn, n, warm_up, Path(scratch), options.runs) for n in options.sizes]
     report = {
-        "dras_version": __version__,
         "matrix": MATRIX,
-        "cores": available_cores(),
-        "load_average": os.getloadavg()[0],
         "growth_exponent": _exponent(measured),
         "sizes": [asdict(one) for one in measured],
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    keep(report, options.out)
     _plot(measured, options.plot)
     _print(measured, report["growth_exponent"])
 

@@ -5,19 +5,17 @@ each region) in the same run. Prints a table and writes JSON. Limit the cores fr
 """
 
 import argparse
-import json
-import os
 import statistics
 import time
 import tracemalloc
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
+from report import keep, options_of_size
 
 from dras_model.imaging.atlas import LEFT, RIGHT
 from dras_model.imaging.lungs import AIRWAY, Lungs
-from dras_model.imaging.parallel import available_cores, one_blas_thread
+from dras_model.imaging.parallel import one_blas_thread
 from dras_model.imaging.patches import Patches, cut_patches
 from dras_model.imaging.phantom import Emphysema, PhantomSpec, make_phantom
 from dras_model.imaging.phantom.spec import EmphysemaKind
@@ -30,7 +28,6 @@ from dras_model.scores.image_quality import measure_image
 from dras_model.scores.patches import measure_patches
 from dras_model.scores.regions import Cells, find_cells
 
-RESULTS = Path(__file__).parent / "results"
 QUALITY = LungQuality(
     right_ml=1, left_ml=1, airway_ml=0, mean_hu=-850, height_mm=100, touches_top_percent=0,
     touches_bottom_percent=0, touches_side_percent=0,
@@ -59,8 +56,6 @@ def main() -> None:
         "size_zyx": volume.grid.shape,
         "lung_megavoxels": round(float(np.isin(lungs.labels, (RIGHT, LEFT)).sum()) / 1e6, 1),
         "runs": options.runs,
-        "cores": available_cores(),
-        "load_average": os.getloadavg()[0],
         "wall_seconds": {name: wall for name, (wall, _) in seconds.items()},
         "processor_seconds": {name: used for name, (_, used) in seconds.items()},
         "all_scores_wall_seconds": sum(seconds[name][0] for name in parts),
@@ -71,16 +66,11 @@ def main() -> None:
         },
     }
     _print(report)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    keep(report, options.out)
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--slices", type=int, default=300)
-    parser.add_argument("--matrix", type=int, default=512)
-    parser.add_argument("--runs", type=int, default=5, help="counted runs, after one that warms up")
-    parser.add_argument("--out", type=Path, default=RESULTS / "scores.json")
+    parser = options_of_size(__doc__, "scores", runs=5)
     return parser.parse_args()
 
 
@@ -152,7 +142,7 @@ def _peak_mb(work: Callable[[], object]) -> float:
 
 def _print(report: dict[str, object]) -> None:
     size = " x ".join(str(n) for n in report["size_zyx"])
-    print(f"{size}, {report['lung_megavoxels']} million lung voxels, load {report['load_average']:.1f}")
+    print(f"{size}, {report['lung_megavoxels']} million lung voxels")
     for name, wall in report["wall_seconds"].items():
         print(f"  {name:<38}{wall:7.2f} s wall {report['processor_seconds'][name]:7.2f} s processor")
     print(

@@ -34,11 +34,12 @@ def keygen(*, out: Path, as_json: bool) -> None:
     """
     secret, public = new_key(), out.with_name(f"{out.name}.pub")
     key = PublicKey.of(secret, name=out.name)
-    for path, content, mode in (
-        (out, store_key(secret, passphrase=os.environ.get(PASSPHRASE)), 0o600),
-        (public, key.to_bytes(), 0o644),
-    ):
-        _write_new(path, content, mode=mode)
+    _write_new(out, store_key(secret, passphrase=os.environ.get(PASSPHRASE)), mode=0o600)
+    try:
+        _write_new(public, key.to_bytes(), mode=0o644)
+    except SetupRefused:
+        out.unlink()  # half a pair is of no use, and would be in the way of the next
+        raise
     if as_json:
         click.echo(json.dumps({"secret": str(out), "public": str(public), "key_id": key.key_id}))
     else:

@@ -104,6 +104,13 @@ def test_a_key_that_is_there_is_never_overwritten(place, capsys):
     assert (place / "lab").read_bytes() == before
 
 
+def test_a_public_key_in_the_way_leaves_no_secret_key_without_its_other_half(place, capsys):
+    (place / "lab.pub").write_text("another's")
+    assert refused(capsys, "model", "keygen", "-o", place / "lab")[0] == "OUTPUT_NOT_WRITABLE"
+    assert not (place / "lab").exists()
+    assert (place / "lab.pub").read_text() == "another's"
+
+
 def test_a_name_that_is_trusted_is_not_given_to_another_key(place, capsys):
     for name in ("one", "two"):
         answer(capsys, "model", "keygen", "-o", place / name)

@@ -1,0 +1,118 @@
+"""Who is in a cohort: subjects by name, and where the images of each lie. Nothing is opened here.
+
+A cohort is a folder with an entry a subject (a folder of DICOM, an archive, a NIfTI file: what a batch from a PACS
+leaves, too), a single study, a list in a file, or a number of phantoms.
+"""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dras_model.imaging.phantom import Emphysema, PhantomSpec
+from dras_model.imaging.phantom.spec import COVERAGE_MM, EmphysemaKind, Kernel
+from dras_model.results.codes import Code
+from dras_model.results.errors import SetupRefused
+from dras_training.recipe import Phantoms
+
+LISTS = (".csv", ".txt")
+_SINGLE = (".nii", ".nii.gz", ".zip", ".tar", ".tar.gz", ".tgz", ".dcm")
+_DISEASED = (EmphysemaKind.CENTRILOBULAR, EmphysemaKind.PARASEPTAL, EmphysemaKind.PANLOBULAR)
+_HEALTHY = 0.25  # of the phantoms
+_SHARP = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One subject: files to read, or a phantom to make."""
+
+    subject: str
+    source: Path | PhantomSpec
+    series_uid: str | None = None
+
+
+def list_cases(sources: Sequence[Path]) -> list[Case]:
+    """Return the cases of all `sources`, each source's by name. Raises SetupRefused COHORT_INVALID."""
+    cases = [case for source in sources for case in _cases_of(source)]
+    if not cases:
+        raise _invalid(sources[0] if sources else Path(), "no subject is in it")
+    return cases
+
+
+def phantom_cases(cohort: Phantoms) -> list[Case]:
+    """Return the phantoms of a recipe: the same people on every machine, sick and healthy, of several scanners."""
+    return [
+        Case(f"phantom-{cohort.seed + i:05}", _person(cohort.seed + i, cohort)) for i in range(cohort.count)
+    ]
+
+
+def _person(seed: int, cohort: Phantoms) -> PhantomSpec:
+    generator = np.random.Generator(np.random.PCG64([seed, 0x9A7]))
+    sick = generator.random() >= _HEALTHY
+    kind = _DISEASED[int(generator.integers(len(_DISEASED)))]
+    fraction = float(generator.uniform(0.03, 0.35))
+    # A cyst under the pleura needs pleura: more of it than this finds no place.
+    fraction = min(fraction, 0.08) if kind is EmphysemaKind.PARASEPTAL else fraction
+    return PhantomSpec(
+        seed=seed,
+        n_slices=cohort.n_slices,
+        matrix=cohort.matrix,
+        thickness_mm=COVERAGE_MM / cohort.n_slices,
+        emphysema=Emphysema(kind, fraction) if sick else Emphysema(),
+        inflation=float(generator.uniform(0.85, 1.05)),
+        noise_hu=float(generator.uniform(5.0, 30.0)),
+        kernel=Kernel.SHARP if generator.random() < _SHARP else Kernel.SOFT,
+    )
+
+
+def _cases_of(source: Path) -> Iterator[Case]:
+    try:
+        if source.is_dir():
+            entries = sorted(entry for entry in source.iterdir() if not entry.name.startswith("."))
+            whole = [entry for entry in entries if entry.is_dir() or _is_single(entry)]
+            subjects = whole or [source]  # a folder of nothing but slices is one subject
+            yield from (Case(_name(entry), entry) for entry in subjects)
+        elif source.suffix.lower() in LISTS:
+            yield from _listed(source)
+        elif source.exists():
+            yield Case(_name(source), source)
+        else:
+            raise _invalid(source, "there is no such file or folder")
+    except OSError as fault:
+        raise _invalid(source, fault.strerror or "it cannot be read") from fault
+
+
+def _listed(path: Path) -> Iterator[Case]:
+    """Read a list: a path a line, or a table with the columns path and, where wanted, subject and series_uid.
+
+    Paths are relative to the list.
+    """
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as fault:
+        raise _invalid(path, "it is no text") from fault
+    rows = [row for row in csv.reader(lines) if row and not row[0].startswith("#")]
+    header = [name.strip().lower() for name in rows[0]] if rows else []
+    columns = header if "path" in header else ["path"]
+    for number, row in enumerate(rows[1:] if "path" in header else rows, start=1):
+        named = dict(zip(columns, (cell.strip() for cell in row), strict=False))
+        if not named.get("path"):
+            raise _invalid(path, f"its row {number} names no path")
+        place = path.parent / named["path"]
+        yield Case(named.get("subject") or _name(place), place, named.get("series_uid") or None)
+
+
+def _is_single(path: Path) -> bool:
+    return path.name.lower().endswith(_SINGLE) and not path.name.lower().endswith(".dcm")
+
+
+def _name(path: Path) -> str:
+    name = path.resolve().name
+    suffix = next((s for s in sorted(_SINGLE, key=len, reverse=True) if name.lower().endswith(s)), "")
+    return name[: len(name) - len(suffix)]
+
+
+def _invalid(path: Path, reason: str) -> SetupRefused:
+    return SetupRefused(Code.COHORT_INVALID, name=path.name, reason=reason)

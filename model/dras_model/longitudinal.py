@@ -4,27 +4,23 @@ Reads results and embeddings, never images. A fault of what is given is told by 
 content.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-from pydantic import ValidationError
 
 from dras_model import __version__
 from dras_model.outputs.comparing import write_comparison
-from dras_model.outputs.extraction import FEATURES, RESULT
 from dras_model.outputs.folder import new_folder
+from dras_model.outputs.names import FEATURES
+from dras_model.outputs.reading import invalid, read_result
 from dras_model.results.codes import Code
 from dras_model.results.comparison import ComparisonResult
 from dras_model.results.errors import StudyRefused
-from dras_model.results.study import SCHEMA_VERSION, StudyResult
+from dras_model.results.study import StudyResult
 from dras_model.scores.comparison import Embedded, compare_results, summarise
-
-MOST_RESULT_BYTES = 64 << 20
-_CANNOT = "it cannot be read"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,28 +71,8 @@ def compare(
 
 def read_stored(path: Path) -> Stored:
     """Read a folder of `dras extract`, or its `result.json` alone. Raises StudyRefused."""
-    file = path / RESULT if path.is_dir() else path
-    if not file.is_file():
-        code = Code.RESULT_INVALID if path.exists() else Code.NOT_FOUND
-        fields = {"path": str(path), "reason": f"there is no {RESULT}"}
-        raise StudyRefused(code, **(fields if code is Code.RESULT_INVALID else {"path": str(path)}))
-    try:
-        if file.stat().st_size > MOST_RESULT_BYTES:
-            raise _invalid(path, "it is too large")
-        content = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as fault:
-        raise _invalid(path, _CANNOT if isinstance(fault, OSError) else "it is no JSON") from fault
-    found = content.get("schema_version") if isinstance(content, dict) else None
-    if found is None or "provenance" not in content or content.get("kind") is not None:
-        raise _invalid(path, "it is another document")
-    if found != SCHEMA_VERSION:
-        raise StudyRefused(Code.RESULT_VERSION, path=str(path), found=str(found), expected=SCHEMA_VERSION)
-    try:
-        result = StudyResult.model_validate(content)
-    except ValidationError as fault:
-        where = ".".join(map(str, fault.errors()[0]["loc"]))
-        raise _invalid(path, f"{where} is not what the schema says") from fault
-    return Stored(result, _read_embedded(file.with_name(FEATURES)))
+    result = read_result(path)
+    return Stored(result, _read_embedded((path if path.is_dir() else path.parent) / FEATURES))
 
 
 def _read_embedded(path: Path) -> Embedded | None:
@@ -108,9 +84,9 @@ def _read_embedded(path: Path) -> Embedded | None:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             embeddings, valid = np.asarray(arrays["embeddings"]), np.asarray(arrays["valid"])
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as fault:
-        raise _invalid(path, _CANNOT) from fault
+        raise invalid(path, "it cannot be read") from fault
     if embeddings.ndim != 2 or valid.shape != embeddings.shape[:1] or valid.dtype != np.bool_:
-        raise _invalid(path, "its arrays have other shapes")
+        raise invalid(path, "its arrays have other shapes")
     return Embedded(embeddings, valid)
 
 
@@ -119,7 +95,3 @@ def _refuse_same(results: Sequence[StudyResult]) -> None:
     digests = [result.provenance.input_sha256 for result in results]
     if len(set(digests)) < len(digests):
         raise StudyRefused(Code.SAME_STUDY)
-
-
-def _invalid(path: Path, reason: str) -> StudyRefused:
-    return StudyRefused(Code.RESULT_INVALID, path=str(path), reason=reason)

@@ -12,11 +12,13 @@ from dras_model import __version__
 from dras_model.imaging import deformable
 from dras_model.imaging.atlas import ORIENTATION
 from dras_model.imaging.deformable import Deformation, Scan, register
+from dras_model.imaging.given_mask import sha256_of
+from dras_model.imaging.label_map import read_label_map
 from dras_model.imaging.lungs import Lungs, segment_lungs
 from dras_model.imaging.parallel import one_blas_thread
 from dras_model.imaging.segmenters import load_segmenter
 from dras_model.imaging.study import StudyHeader, read_study
-from dras_model.imaging.volume import Volume
+from dras_model.imaging.volume import LabelMap, Volume
 from dras_model.outputs.folder import new_folder
 from dras_model.outputs.pairing import write_pair, write_pair_result
 from dras_model.outputs.prm_picture import PairImages
@@ -34,7 +36,13 @@ from dras_model.scores.densitometry import Conditions, Phase, measure
 from dras_model.scores.image_quality import measure_image
 from dras_model.scores.limits import Limits
 from dras_model.scores.paired import PairConditions, ResponseMap, pair_scores, response_map
-from dras_model.scores.plausibility import cut_percent, domain_warnings, image_warnings, lung_warnings
+from dras_model.scores.plausibility import (
+    cut_percent,
+    domain_warnings,
+    image_warnings,
+    lung_warnings,
+    told_once,
+)
 from dras_model.scores.regions import Cells, find_cells
 
 INSPIRATION: Phase = "inspiration"
@@ -51,11 +59,17 @@ _LIBRARIES = ("numpy", "scipy", "SimpleITK", "pydicom", "nibabel")
 
 @dataclass(frozen=True, slots=True)
 class PairChoices:
-    """What a caller may choose; `segmenter` names another one than ours, `module:function`."""
+    """What a caller may choose; `segmenter` names another one than ours, `module:function`.
+
+    `inspiration_lobes` and `expiration_lobes` are label maps on the voxels of the scan they are named after; the
+    response map is drawn on the expiration, and so is what it says of lobes.
+    """
 
     inspiration_uid: str | None = None
     expiration_uid: str | None = None
     segmenter: str | None = None
+    inspiration_lobes: Path | None = None
+    expiration_lobes: Path | None = None
     limits: Limits = field(default_factory=Limits)
 
 
@@ -138,6 +152,11 @@ def _breathe(
         if studies[0].input_sha256 == studies[1].input_sha256:
             raise StudyRefused(Code.SAME_STUDY)
         found = [(s.header, s.input_sha256, s.volume.oriented(ORIENTATION)) for s in studies]
+        masks = (choices.inspiration_lobes, choices.expiration_lobes)
+        lobes = [
+            None if mask is None else read_label_map(mask, volume.grid)
+            for mask, (_, _, volume) in zip(masks, found, strict=True)
+        ]
         del studies
     with clock.stage(Stage.LUNGS):
         lungs = [segment_lungs(volume, segmenter) for _, _, volume in found]
@@ -145,27 +164,36 @@ def _breathe(
         if exhaled_ml > inhaled_ml:
             raise StudyRefused(Code.PHASES_SWAPPED, inspiration_ml=inhaled_ml, expiration_ml=exhaled_ml)
         inhaled, exhaled = (
-            _measured(*scan, own, phase=phase, limits=choices.limits)
-            for scan, own, phase in zip(found, lungs, (INSPIRATION, EXPIRATION), strict=True)
+            _measured(*scan, own, phase=phase, lobes=of_lobes, limits=choices.limits)
+            for scan, own, phase, of_lobes in zip(found, lungs, (INSPIRATION, EXPIRATION), lobes, strict=True)
         )
     return inhaled, exhaled
 
 
 def _measured(
-    header: StudyHeader, input_sha256: str, volume: Volume, lungs: Lungs, *, phase: Phase, limits: Limits
+    header: StudyHeader,
+    input_sha256: str,
+    volume: Volume,
+    lungs: Lungs,
+    *,
+    phase: Phase,
+    lobes: LabelMap | None,
+    limits: Limits,
 ) -> Breath:
     image = measure_image(volume, lungs.map, limits)
     thick_mm = thickness_mm(header.acquisition, header.grid)
-    warnings = (
-        *header.warnings,
-        *acquisition_warnings(header.acquisition, header.grid, limits=limits, phase=phase),
-        *image_warnings(image, limits),
-        *lung_warnings(lungs.quality, limits),
-        *domain_warnings(header.grid, thick_mm, lungs=lungs.quality, image=image, limits=limits),
+    warnings = told_once(
+        [
+            *header.warnings,
+            *acquisition_warnings(header.acquisition, header.grid, limits=limits, phase=phase),
+            *image_warnings(image, limits),
+            *lung_warnings(lungs.quality, limits),
+            *domain_warnings(header.grid, thick_mm, lungs=lungs.quality, image=image, limits=limits),
+        ]
     )
     if phase == EXPIRATION:
         warnings = tuple(warning for warning in warnings if warning.code not in _EXPECTED)
-    cells = find_cells(lungs.map, peel_mm=limits.peel_mm)
+    cells = find_cells(lungs.map, peel_mm=limits.peel_mm, lobes=lobes)
     conditions = Conditions(
         warnings=tuple(warning.code for warning in warnings),
         thickness_mm=thick_mm,
@@ -227,6 +255,14 @@ def _provenance(choices: PairChoices) -> PairProvenance:
             "least_dice": paired_scores.LEAST_DICE,
             "least_similarity": paired_scores.LEAST_SIMILARITY,
             "most_folded_percent": paired_scores.MOST_FOLDED_PERCENT,
+            **{
+                f"{name}_lobes_sha256": sha256_of(mask)
+                for name, mask in (
+                    (INSPIRATION, choices.inspiration_lobes),
+                    (EXPIRATION, choices.expiration_lobes),
+                )
+                if mask is not None
+            },
             **choices.limits.parameters(),
         },
     )

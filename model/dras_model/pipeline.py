@@ -4,6 +4,7 @@
 it says what follows what, how long it took and what is told about it.
 """
 
+import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dras_model import __version__
+from dras_model.choices import Choices
+from dras_model.encoder.bundle import Bundle
 from dras_model.encoder.manifest import Untrained
 from dras_model.encoder.runtime import Encoder
+from dras_model.encoding import Encoding
 from dras_model.imaging.atlas import Atlas
 from dras_model.imaging.given_lungs import given_lungs
-from dras_model.imaging.given_mask import sha256_of
 from dras_model.imaging.label_map import read_label_map
 from dras_model.imaging.lungs import Lungs, Segmenter, segment_lungs
 from dras_model.imaging.orientation import orientation_warnings
@@ -31,8 +34,10 @@ from dras_model.imaging.scope import scope_warnings
 from dras_model.imaging.segmenters import load_segmenter
 from dras_model.imaging.study import StudyHeader, read_header, read_study
 from dras_model.imaging.volume import Grid, Volume
+from dras_model.outputs.dicom.source import require_described
 from dras_model.outputs.extraction import Extraction, write_all, write_result
 from dras_model.outputs.folder import new_folder
+from dras_model.outputs.report.page import DEFAULT_PAGE, Page
 from dras_model.peak_memory import forget_peak, peak_rss_mb
 from dras_model.results.codes import Code
 from dras_model.results.progress import Report, silent
@@ -49,25 +54,10 @@ from dras_model.results.study import (
     StudyWarning,
 )
 from dras_model.scores.acquisition import acquisition_warnings
-from dras_model.scores.harmonisation import SETTINGS as HARMONISATION
-from dras_model.scores.scoring import Scoring, ScoringChoices, score_scan
+from dras_model.scores.scoring import Scoring, score_scan
 
 COMPLETE = 0.9  # of the patches are valid in a result that is not called partial
 _LIBRARIES = ("numpy", "scipy", "SimpleITK", "pydicom", "nibabel")
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """What a caller may choose about one study; `segmenter` names another one than ours, `module:function`.
-
-    `lung_mask` is a file that takes the place of any segmenter; `lung_labels` are its right and left lung.
-    """
-
-    series_uid: str | None = None
-    segmenter: str | None = None
-    scoring: ScoringChoices = field(default_factory=ScoringChoices)
-    lung_mask: Path | None = None
-    lung_labels: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,7 +138,14 @@ def prepare(
 def _prepare(source: Path, atlas: Atlas, *, choices: Choices, clock: Clock) -> Prepared:
     segmenter = _segmenter(choices)
     with clock.stage(Stage.READ):
-        study = read_study(source, series_uid=choices.series_uid, report=partial(clock.report, Stage.READ))
+        study = read_study(
+            source,
+            series_uid=choices.series_uid,
+            described=choices.dicom,
+            report=partial(clock.report, Stage.READ),
+        )
+        if choices.dicom:
+            require_described(study.header, source)
         volume = study.volume.oriented(atlas.orientation)
         lobe_mask = choices.scoring.lobes
         lobes = None if lobe_mask is None else read_label_map(lobe_mask, volume.grid)
@@ -196,10 +193,23 @@ def finish(
     prepared: Prepared, embeddings: NDArray[np.float32], *, atlas: Atlas, encoder: Encoder
 ) -> Extraction:
     """Put everything together; the timings are added when the outputs have been written."""
-    warnings = [*prepared.warnings, *_weights_warnings(encoder)]
-    n_valid = prepared.patches.quality.n_valid
-    complete = n_valid >= COMPLETE * len(atlas.corners)
-    result = StudyResult(
+    return Extraction(
+        result=Encoding.of(encoder).told_in(describe(prepared, encoder.bundle)),
+        volume=prepared.volume,
+        lungs=prepared.lungs.map,
+        patches=prepared.patches,
+        atlas=atlas,
+        embeddings=embeddings,
+        densitometry=prepared.scoring.patches,
+    )
+
+
+def describe(prepared: Prepared, bundle: Bundle) -> StudyResult:
+    """Return the result as far as it is known before any patch is encoded; `Encoding` adds what is missing."""
+    warnings = [*prepared.warnings, *_weights_warnings(bundle)]
+    quality = prepared.patches.quality
+    complete = quality.n_valid >= COMPLETE * quality.n_patches
+    return StudyResult(
         status="partial" if not complete else "succeeded_with_warnings" if warnings else "succeeded",
         series_instance_uid=prepared.header.series_uid,
         candidates=prepared.header.candidates,
@@ -212,21 +222,12 @@ def finish(
         qc=Quality(
             lungs=prepared.lungs.quality,
             registration=prepared.alignment.quality,
-            patches=prepared.patches.quality,
+            patches=quality,
             image=prepared.scoring.image,
             harmonisation=prepared.scoring.harmonisation,
         ),
         timings={},
-        provenance=_provenance(prepared, encoder),
-    )
-    return Extraction(
-        result=result,
-        volume=prepared.volume,
-        lungs=prepared.lungs.map,
-        patches=prepared.patches,
-        atlas=atlas,
-        embeddings=embeddings,
-        densitometry=prepared.scoring.patches,
+        provenance=_provenance(prepared, bundle),
     )
 
 
@@ -239,8 +240,11 @@ def extract(
     choices: Choices | None = None,
     report: Report = silent,
     overwrite: bool = False,
+    page: Page = DEFAULT_PAGE,
 ) -> StudyResult:
     """Run a study from its files to a folder of outputs, which appears complete or not at all.
+
+    `page` is what the report carries beside the result.
 
     Raises StudyRefused, and SetupRefused where atlas, encoder, segmenter or `out` are at fault.
     """
@@ -251,7 +255,7 @@ def extract(
         embeddings = encode(prepared, atlas=atlas, encoder=encoder, clock=clock)
         extraction = finish(prepared, embeddings, atlas=atlas, encoder=encoder)
         with clock.stage(Stage.OUTPUTS):
-            write_all(extraction, folder)
+            write_all(extraction, folder, page=page, series=prepared.header.source)
         result = extraction.result.model_copy(update={"timings": clock.summary()})
         write_result(result, folder)
     return result
@@ -270,44 +274,27 @@ def describe_grid(grid: Grid) -> Geometry:
     )
 
 
-def _provenance(prepared: Prepared, encoder: Encoder) -> Provenance:
+def _provenance(prepared: Prepared, bundle: Bundle) -> Provenance:
     choices = prepared.choices
-    runtime, runtime_version = encoder.runtime
     return Provenance(
         dras_version=__version__,
-        libraries={**{name: version(name) for name in _LIBRARIES}, runtime: runtime_version},
-        device=encoder.device,
+        libraries={name: version(name) for name in _LIBRARIES},
+        device="",
         input_sha256=prepared.input_sha256,
-        weights=encoder.bundle.provenance_of(encoder.form.file),
+        weights=bundle.provenance,
         parameters={
-            **_lung_parameters(choices),
-            **_scoring_parameters(choices.scoring),
+            **choices.parameters(),
             "patch_least_inside": LEAST_INSIDE,
             "patch_least_lung_fraction": LEAST_LUNG,
         },
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        options=choices.options(),
     )
 
 
-def _lung_parameters(choices: Choices) -> dict[str, str | int | float]:
-    """Return whose lungs were measured: ours, a segmenter's by name, or a mask's by its digest."""
-    if choices.lung_mask is None:
-        return {"segmenter": choices.segmenter or "builtin"}
-    return {"segmenter": "given mask", "lung_mask_sha256": sha256_of(choices.lung_mask)}
-
-
-def _scoring_parameters(choices: ScoringChoices) -> dict[str, str | int | float]:
-    parameters = {"phase": choices.phase, **choices.limits.parameters()}
-    if choices.harmonise:
-        parameters |= HARMONISATION
-    if choices.reference_volume_ml is not None:
-        parameters["reference_volume_ml"] = choices.reference_volume_ml
-    if choices.lobes is not None:
-        parameters["lobes_sha256"] = sha256_of(choices.lobes)
-    return parameters
-
-
-def _weights_warnings(encoder: Encoder) -> list[StudyWarning]:
-    training = encoder.bundle.manifest.training
+def _weights_warnings(bundle: Bundle) -> list[StudyWarning]:
+    training = bundle.manifest.training
     if isinstance(training, Untrained):
         return [StudyWarning.of(Code.UNTRAINED_WEIGHTS, seed=training.seed)]
     return []

@@ -132,6 +132,11 @@ class Trained(Record):
     data: str
     epochs: float
     seed: int
+    recipe: str | None = Field(None, description="name of the recipe; null: not told, as for the next four")
+    recipe_sha256: Sha256 | None = Field(None, description="of every value that shaped the weights")
+    steps: int | None = Field(None, ge=0)
+    subjects: int | None = Field(None, ge=1)
+    store_sha256: Sha256 | None = Field(None, description="of the patch store: its subjects and their images")
 
     @property
     def summary(self) -> str:

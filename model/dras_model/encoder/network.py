@@ -4,6 +4,8 @@ The only module of the encoder that imports torch; serving runs the graph of `gr
 authors' names, so that their `state_dict` loads as it is. Losses and queues belong to `dras_training`.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +24,7 @@ from dras_model.encoder.architecture import (
 )
 from dras_model.encoder.weights import EncoderWeights
 
+_PLAIN_NORM = partial(nn.BatchNorm3d, eps=BATCH_NORM_EPSILON)
 _UNCOUNTED = ".num_batches_tracked"  # PyTorch counts batches in BatchNorm; nothing is computed from it
 
 
@@ -106,6 +109,7 @@ class EncoderNetwork(nn.Module):
         config: EncoderConfig,
         *,
         convolution: type[ConditionalConvolution] = ConditionalConvolution,
+        norm: Callable[[int], nn.BatchNorm3d] = _PLAIN_NORM,
     ) -> None:
         super().__init__()
         self.config = config
@@ -115,7 +119,7 @@ class EncoderNetwork(nn.Module):
                 layer.in_channels, layer.out_channels, stride=layer.stride, num_experts=config.num_experts
             )
             self._place(layer.convolution, conditional)
-            self._place(layer.norm, nn.BatchNorm3d(layer.out_channels, eps=BATCH_NORM_EPSILON))
+            self._place(layer.norm, norm(layer.out_channels))
         self.fc = nn.Sequential(
             nn.Linear(config.rep_dim, config.rep_dim), nn.ReLU(), nn.Linear(config.rep_dim, config.moco_dim)
         )

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dras_model.imaging.averaging import read_averaged
+from dras_model.imaging.describing import describe
 from dras_model.imaging.dicom_file import EXECUTABLE_PREAMBLE
 from dras_model.imaging.nifti import is_nifti, read_nifti
 from dras_model.imaging.pixels import Allocate, Each, check_format, new_array, one_by_one, read_volume
@@ -23,13 +24,15 @@ from dras_model.results.errors import StudyRefused
 from dras_model.results.study import Acquisition, Candidate, StudyWarning
 
 
-def load_header(source: Path, *, series_uid: str | None = None, scratch: Path | None = None) -> StudyHeader:
+def load_header(
+    source: Path, *, series_uid: str | None = None, scratch: Path | None = None, described: bool = False
+) -> StudyHeader:
     """Choose the series and check its geometry without decoding DICOM pixels. Raises StudyRefused."""
     with _opened(source, series_uid, scratch) as found:
         if isinstance(found, Path):
             return _nifti_header(read_nifti(found).grid)
         check_format(found.stack)
-        return _dicom_header(found)
+        return _dicom_header(found, _files_digest(found) if described else None)
 
 
 def load_study(
@@ -37,6 +40,7 @@ def load_study(
     *,
     series_uid: str | None = None,
     scratch: Path | None = None,
+    described: bool = False,
     allocate: Allocate = new_array,
     each: Each = one_by_one,
 ) -> Study:
@@ -50,8 +54,8 @@ def load_study(
             return Study(_nifti_header(volume.grid), volume, _digest([found]))
         read = read_averaged if found.stack.averaged else read_volume
         volume = read(found.stack, allocate=allocate, each=each)
-        paths = {item.path for item in found.stack.slices}
-        return Study(_dicom_header(found), volume, _digest(paths))
+        digest = _files_digest(found)
+        return Study(_dicom_header(found, digest if described else None), volume, digest)
 
 
 @contextmanager
@@ -69,7 +73,8 @@ def _opened(source: Path, series_uid: str | None, scratch: Path | None) -> Itera
             raise StudyRefused(Code.NIFTI_INVALID, reason=f"{len(images)} images were given, name one")
 
 
-def _dicom_header(series: ChosenSeries) -> StudyHeader:
+def _dicom_header(series: ChosenSeries, described_sha256: str | None) -> StudyHeader:
+    """Return the header; described where the digest of the files is given."""
     stack = series.stack
     warnings = list(series.warnings)
     if any(item.lossy for item in stack.slices):
@@ -80,7 +85,8 @@ def _dicom_header(series: ChosenSeries) -> StudyHeader:
         warnings.append(StudyWarning.of(Code.DERIVED_IMAGE))
     warnings += _file_warnings(stack.slices)
     acquisition = stack.slices[len(stack.slices) // 2].acquisition
-    return StudyHeader(series.uid, series.candidates, acquisition, stack.grid, tuple(warnings))
+    source = None if described_sha256 is None else describe(series, input_sha256=described_sha256)
+    return StudyHeader(series.uid, series.candidates, acquisition, stack.grid, tuple(warnings), source)
 
 
 def _file_warnings(slices: Iterable[Slice]) -> list[StudyWarning]:
@@ -108,6 +114,10 @@ def _nifti_header(grid: Grid) -> StudyHeader:
     )
     warnings = (StudyWarning.of(Code.ACQUISITION_UNKNOWN),)
     return StudyHeader("", (candidate,), Acquisition(), grid, warnings)
+
+
+def _files_digest(series: ChosenSeries) -> str:
+    return _digest({item.path for item in series.stack.slices})
 
 
 def _digest(paths: Iterable[Path]) -> str:

@@ -5,7 +5,10 @@ The function takes a `Volume` in the orientation LAS and returns labels (z, y, x
 returns is checked here and judged by the same quality numbers as ours.
 """
 
+import hashlib
 import importlib
+import importlib.util
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +42,20 @@ def load_segmenter(name: str) -> Segmenter:
         return _checked(labels, volume, name)
 
     return segment
+
+
+def source_sha256(name: str) -> str | None:
+    """Return the digest of the file that `module:function` is written in, None where it has none to read.
+
+    What that file imports in turn, and weights that it loads, are its own business and not in the digest.
+    """
+    try:
+        found = importlib.util.find_spec(name.partition(":")[0])
+        if found is None or found.origin is None:
+            return None
+        return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()
+    except (ImportError, OSError, ValueError):
+        return None
 
 
 def _checked(labels: NDArray[Any], volume: Volume, name: str) -> NDArray[np.uint8]:

@@ -144,6 +144,17 @@ def read_slices(path: Path) -> list[Slice]:
             raise DamagedFile("malformed") from fault
 
 
+def read_attributes(path: Path) -> Dataset:
+    """Read every attribute in front of the pixels of a file. Raises DamagedFile."""
+    with open_dicom(path) as file:
+        if file is None:
+            raise DamagedFile("no DICOM")
+        try:
+            return _attributes(file)
+        except PARSE_FAULTS as fault:
+            raise DamagedFile("malformed") from fault
+
+
 def _attributes(file: DicomFile) -> Dataset:
     """Parse the attributes in front of the pixels."""
     stream = io.BytesIO(file.content) if isinstance(file.content, bytes) else file.content

@@ -12,6 +12,7 @@ import numpy as np
 
 from dras_model.imaging.reading.messages import Read
 from dras_model.imaging.reading.parent import read_elsewhere
+from dras_model.imaging.source_series import SourceSeries
 from dras_model.imaging.volume import GeometryError, Grid, Volume
 from dras_model.results.codes import Code
 from dras_model.results.errors import StudyRefused
@@ -20,13 +21,17 @@ from dras_model.results.study import Acquisition, Candidate, StudyWarning
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyHeader:
-    """What the headers say: the series used, its grid, how it was acquired, and every flag."""
+    """What the headers say: the series used, its grid, how it was acquired, and every flag.
+
+    `source` is what objects made of the series take over, the patient's name among it; only where it was asked for.
+    """
 
     series_uid: str
     candidates: tuple[Candidate, ...]
     acquisition: Acquisition
     grid: Grid
     warnings: tuple[StudyWarning, ...]
+    source: SourceSeries | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,27 +43,30 @@ class Study:
     input_sha256: str
 
 
-def read_header(source: Path, *, series_uid: str | None = None) -> StudyHeader:
-    """Choose the series and check its geometry without decoding DICOM pixels.
+def read_header(source: Path, *, series_uid: str | None = None, described: bool = False) -> StudyHeader:
+    """Choose the series and check its geometry without decoding DICOM pixels; `described` adds its `source`.
 
     Raises StudyRefused with the code of whatever is wrong; SetupRefused where nothing can be read at all.
     """
     _require(source)
-    return _header(read_elsewhere(source, series_uid=series_uid, voxels=False).header)
+    return _header(read_elsewhere(source, series_uid=series_uid, voxels=False, described=described).header)
 
 
 def read_study(
     source: Path,
     *,
     series_uid: str | None = None,
+    described: bool = False,
     report: Callable[[float], None] = lambda _fraction: None,
 ) -> Study:
     """Read the chosen series into HU; `report` is told the fraction that is decoded, and that it lives.
 
+    `described` adds the header's `source`.
+
     Raises StudyRefused with the code of whatever is wrong; SetupRefused where nothing can be read at all.
     """
     _require(source)
-    found = read_elsewhere(source, series_uid=series_uid, voxels=True, report=report)
+    found = read_elsewhere(source, series_uid=series_uid, voxels=True, described=described, report=report)
     if found.voxels is None or found.header.input_sha256 is None:
         raise StudyRefused(Code.READER_CRASHED, how="an answer without voxels")
     header = _header(found.header)
@@ -79,4 +87,4 @@ def _header(told: Read) -> StudyHeader:
         warnings = tuple(warning.warning() for warning in told.warnings)
     except (GeometryError, LookupError, TypeError, ValueError) as error:
         raise StudyRefused(Code.READER_CRASHED, how="an answer that does not fit together") from error
-    return StudyHeader(told.series_uid, told.candidates, told.acquisition, grid, warnings)
+    return StudyHeader(told.series_uid, told.candidates, told.acquisition, grid, warnings, told.source)

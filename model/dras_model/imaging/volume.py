@@ -5,6 +5,7 @@ affine maps an array index (z, y, x), in that order, to (L, P, S). An orientatio
 z grow to, in that order: DICOM's usual axial series is "LPS", the atlas of the method is "LAS".
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import TypeAlias, TypeVar
@@ -20,6 +21,7 @@ MOST_VOXELS = 1_500_000_000  # of a study
 AIR_HU = np.float32(-1024.0)  # what padding becomes, as in the method's own padding
 PADDING_BELOW_HU = np.float32(-1200.0)  # no tissue and no noise of a scanner in use lies below
 AXIS_ANGLE_TOLERANCE = 1e-3  # |cos| between two axes; direction cosines arrive as rounded decimal text
+SAME_SPACING = 1e-3  # by which two spacings differ that are the same; they arrive as rounded decimal text
 _LETTERS = ("RL", "AP", "IS")  # against and along each LPS axis
 
 
@@ -55,6 +57,11 @@ class Grid:
         """Voxel size (z, y, x)."""
         z, y, x = np.linalg.norm(self.affine[:3, :3], axis=0)
         return float(z), float(y), float(x)
+
+    @property
+    def slice_axis(self) -> int:
+        """Array axis along which slices are stacked, as `slice_axis` tells it."""
+        return slice_axis(self.spacing_mm)
 
     @property
     def voxel_ml(self) -> float:
@@ -125,6 +132,20 @@ class LabelMap:
         """The same voxels with x, y and z growing towards `orientation`; nothing is interpolated."""
         array, grid = _reorient(self.labels, self.grid, orientation)
         return LabelMap(array, grid)
+
+
+def slice_axis(spacing_mm: Sequence[float]) -> int:
+    """Return which of three voxel sizes is the distance of the slices; a NIfTI image may hold them along any axis.
+
+    Pixels are square, so it is the one that the other two do not share; the largest where all three differ, the
+    first where they are equal.
+    """
+    order = np.argsort(spacing_mm, kind="stable")
+    finest, middle, coarsest = (spacing_mm[axis] for axis in order)
+    if coarsest - finest <= SAME_SPACING * coarsest:
+        return 0
+    are_pixels = coarsest - middle <= SAME_SPACING * coarsest  # the two coarser ones
+    return int(order[0] if are_pixels else order[2])
 
 
 def _match(array: NDArray[np.generic], grid: Grid) -> None:

@@ -1,13 +1,12 @@
 """What a comparison is written as: `comparison.json`, a table of differences, and one of patches."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dras_model.outputs.tables import csv_text
 from dras_model.results.comparison import ComparisonResult
 
 COMPARISON = "comparison.json"
@@ -41,7 +40,7 @@ def differences_csv(result: ComparisonResult) -> str:
         for number, followup in enumerate(result.followups, start=1)
         for d in followup.differences
     ]  # fmt: skip
-    return _csv(HEADER, rows)
+    return csv_text(HEADER, rows)
 
 
 def distances_csv(distances: Sequence[NDArray[np.float32] | None]) -> str:
@@ -53,16 +52,8 @@ def distances_csv(distances: Sequence[NDArray[np.float32] | None]) -> str:
         for patch, distance in enumerate(of_followup)
         if np.isfinite(distance)
     ]
-    return _csv(("FollowUp", "Patch", "CosineDistance"), rows)
+    return csv_text(("FollowUp", "Patch", "CosineDistance"), rows)
 
 
 def _cell(value: float | None) -> str:
     return "" if value is None else repr(value)
-
-
-def _csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()

@@ -1,4 +1,4 @@
-"""A folder that appears complete or not at all.
+"""A folder, or a file, that appears complete or not at all.
 
 Whether the place can be written is found out before anything is computed for it. A new folder is made
 beside its place and renamed; a folder that exists stays where it is, as it may be a mount point or where
@@ -45,6 +45,47 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             else:
                 draft.chmod(0o755)  # mkdtemp makes it private
                 draft.rename(place)
+        complete = True
+    finally:
+        if draft is not None:
+            shutil.rmtree(draft, ignore_errors=True)
+        if not complete:
+            _remove(made)
+
+
+def refuse_to_replace(out: Path, read: Path) -> None:
+    """Refuse an output place that holds what is read, which `overwrite` would take away.
+
+    Raises SetupRefused OUTPUT_NOT_WRITABLE.
+    """
+    with _told(out):
+        if read.resolve().is_relative_to(out.resolve()):
+            raise _refused(out, f"{read.name} lies in it; choose another folder")
+
+
+@contextmanager
+def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield the place of a draft, which is found at `path` when the block ends well.
+
+    A file is replaced only with `overwrite`. Raises SetupRefused OUTPUT_NOT_WRITABLE; whatever the block raises
+    removes the draft and leaves `path` as it was.
+    """
+    with _told(path):
+        place = path.resolve()
+        if place.is_dir():
+            raise _refused(path, "it is a folder")
+        if place.exists() and not overwrite:
+            raise _refused(path, "it exists")
+        made = _make_parents(place)
+    draft: Path | None = None
+    complete = False
+    try:
+        with _told(path):
+            draft = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place.parent))
+        with _writers_faults_told(path, draft):
+            yield draft / place.name
+        with _told(path):
+            (draft / place.name).replace(place)
         complete = True
     finally:
         if draft is not None:

@@ -1,11 +1,10 @@
 """What a pair of scans is written as: `pair.json`, a table, the response map as NIfTI, and a picture."""
 
-import csv
-import io
 from pathlib import Path
 
 from dras_model.imaging.nifti import write_nifti
 from dras_model.outputs.prm_picture import PairImages, draw_prm
+from dras_model.outputs.tables import csv_text
 from dras_model.results.pair import PairResult
 
 PAIR_RESULT = "pair.json"
@@ -28,22 +27,11 @@ def write_pair_result(result: PairResult, folder: Path) -> None:
 
 def pair_csv(result: PairResult) -> str:
     """Return one row a score and region; what could not be given is an empty cell beside its reason."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("Region", "Score", "Phase", "Value", "Unit", "NVoxels", "Warnings", "Reason"))
-    for score in result.scores:
-        value = "" if score.value is None else repr(score.value)
-        codes = " ".join(code.value for code in score.warnings)
-        writer.writerow(
-            (
-                score.region.value,
-                score.code,
-                score.phase,
-                value,
-                score.unit,
-                score.n_voxels,
-                codes,
-                score.reason or "",
-            )
+    rows = [
+        (
+            score.region.value, score.code, score.phase, "" if score.value is None else repr(score.value),
+            score.unit, score.n_voxels, " ".join(code.value for code in score.warnings), score.reason or "",
         )
-    return text.getvalue()
+        for score in result.scores
+    ]  # fmt: skip
+    return csv_text(("Region", "Score", "Phase", "Value", "Unit", "NVoxels", "Warnings", "Reason"), rows)

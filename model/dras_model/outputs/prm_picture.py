@@ -17,11 +17,11 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dras_model.imaging.atlas import LEFT, RIGHT
+from dras_model.imaging.atlas import RIGHT
 from dras_model.imaging.box import Box
 from dras_model.imaging.deformable import Deformation, Scan, cropped
 from dras_model.imaging.volume import Grid
-from dras_model.outputs.pictures import BACKGROUND, FAINT, INK, SEVERE, WARNING, shown_part, write_text
+from dras_model.outputs.pictures import BACKGROUND, FAINT, INK, SEVERE, WARNING, LungPlanes, write_text
 from dras_model.results.pair import PairResult, ResponseClass
 from dras_model.results.study import NOTICE, Region
 
@@ -75,14 +75,15 @@ class PairImages:
 
 def draw_prm(path: Path, result: PairResult, images: PairImages) -> None:
     """Draw the picture as a file; ValueError where the grid is not LAS, on which sides rest."""
-    box = shown_part(images.expiration.lungs)
+    planes = LungPlanes.of(images.expiration.lungs)
+    box = planes.box()
     figure = Figure(figsize=(15.0, 10.4), dpi=110, facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
         3, 4, width_ratios=(1.05, 0.9, 1.0, 1.35), left=0.012, right=0.955, top=0.91, bottom=0.02, wspace=0.05,
         hspace=0.08,
     )  # fmt: skip
-    for column, (title, axis, index) in enumerate(_sections(images.expiration)):
+    for column, (title, axis, index) in enumerate(_sections(planes)):
         places = [figure.add_subplot(grid[row, column]) for row in range(3)]
         _draw_section(places, images, title=title, axis=axis, index=index, box=box)
     _draw_joint(figure.add_subplot(grid[0, 3]), images)
@@ -101,15 +102,12 @@ def draw_prm(path: Path, result: PairResult, images: PairImages) -> None:
     figure.savefig(path, facecolor=BACKGROUND)
 
 
-def _sections(scan: Scan) -> list[tuple[str, int, int]]:
+def _sections(planes: LungPlanes) -> list[tuple[str, int, int]]:
     """Title, axis and plane of the coronal and sagittal section through most lung, and of the middle axial one."""
-    labels = scan.lungs.labels
-    lung = np.isin(labels, (RIGHT, LEFT))
-    planes = np.nonzero(lung.any(axis=(1, 2)))[0]
     return [
-        ("coronal", 1, int(lung.sum(axis=(0, 2)).argmax())),
-        ("sagittal, right lung", 2, int((labels == RIGHT).sum(axis=(0, 1)).argmax())),
-        ("axial, middle", 0, int((planes[0] + planes[-1]) // 2)),
+        ("coronal", 1, planes.fullest(1)),
+        ("sagittal, right lung", 2, planes.fullest(2, RIGHT)),
+        ("axial, middle", 0, sum(planes.ends()) // 2),
     ]
 
 

@@ -54,6 +54,13 @@ class Code(StrEnum):
     SAME_STUDY = "SAME_STUDY"
     RESULT_INVALID = "RESULT_INVALID"
     RESULT_VERSION = "RESULT_VERSION"
+    COHORT_EMPTY = "COHORT_EMPTY"
+    SOURCE_SERIES_MISSING = "SOURCE_SERIES_MISSING"
+    SOURCE_SERIES_DIFFERS = "SOURCE_SERIES_DIFFERS"
+    SOURCE_UNIDENTIFIED = "SOURCE_UNIDENTIFIED"
+    DUPLICATE_SUBJECT = "DUPLICATE_SUBJECT"
+    CASE_CRASHED = "CASE_CRASHED"
+    FEATURE_UNKNOWN = "FEATURE_UNKNOWN"
 
     # Warnings
     SHARP_KERNEL = "SHARP_KERNEL"
@@ -116,6 +123,15 @@ class Code(StrEnum):
     OUTPUT_NOT_WRITABLE = "OUTPUT_NOT_WRITABLE"
     READER_UNAVAILABLE = "READER_UNAVAILABLE"
     LIMITS_INVALID = "LIMITS_INVALID"
+    REPEAT_IMPOSSIBLE = "REPEAT_IMPOSSIBLE"
+    SOURCE_NEEDED = "SOURCE_NEEDED"
+    RECIPE_INVALID = "RECIPE_INVALID"
+    COHORT_INVALID = "COHORT_INVALID"
+    STORE_INVALID = "STORE_INVALID"
+    STORE_ATLAS_MISMATCH = "STORE_ATLAS_MISMATCH"
+    RESUME_IMPOSSIBLE = "RESUME_IMPOSSIBLE"
+    TRAINING_DIVERGED = "TRAINING_DIVERGED"
+    EXPORT_DIFFERS = "EXPORT_DIFFERS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +233,22 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
         Code.RESULT_VERSION: _refusal(
             "{path} is a result of schema {found}, this version reads {expected}; extract the study again."
         ),
+        Code.COHORT_EMPTY: _refusal("None of {n_results} results can be read; no table was made of them."),
+        Code.SOURCE_SERIES_MISSING: _refusal(
+            "The CT series that the result was made of is not at {path}: {reason}."
+        ),
+        Code.SOURCE_SERIES_DIFFERS: _refusal(
+            "The CT series at {path} is not what it was when the result was made: its {what} differ; give the"
+            " original files, or extract the study again."
+        ),
+        Code.SOURCE_UNIDENTIFIED: _refusal(
+            "No DICOM object can be made of this series: its {keyword} is missing or invalid."
+        ),
+        Code.FEATURE_UNKNOWN: _refusal("The result has no feature {name}; it has {known}."),
+        Code.DUPLICATE_SUBJECT: _refusal(
+            "The cohort holds this subject already (the same {what}); the first one is kept."
+        ),
+        Code.CASE_CRASHED: _refusal("Preparing this case failed by a defect, not by a rule: {how}."),
         Code.SHARP_KERNEL: _warning(
             "The convolution kernel {kernel} is sharp: noise raises LAA and lowers Perc15 (by 7 to 14 points of"
             " LAA-950 in published and measured pairs)."
@@ -356,6 +388,27 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
         Code.SEGMENTER_INVALID: _setup("The segmenter {name} cannot be used: {reason}."),
         Code.MISSING_EXTRA: _setup(
             "This needs the package {package}; install it with `pip install 'dras[{extra}]'`."
+        ),
+        Code.REPEAT_IMPOSSIBLE: _setup("The run cannot be repeated from its result: {reason}."),
+        Code.SOURCE_NEEDED: _setup(
+            "{forms} cannot be made without the images that the result is of; name them with --source."
+        ),
+        Code.RECIPE_INVALID: _setup("The recipe {name} cannot be used: {reason}."),
+        Code.COHORT_INVALID: _setup("The cohort {name} cannot be used: {reason}."),
+        Code.STORE_INVALID: _setup("The patch store {name} cannot be used: {reason}."),
+        Code.STORE_ATLAS_MISMATCH: _setup(
+            "The patch store {name} was cut by atlas {expected}, the recipe names {found}; name the store's atlas,"
+            " or prepare another store."
+        ),
+        Code.RESUME_IMPOSSIBLE: _setup(
+            "Training cannot go on from the checkpoint in {name}: {reason}; name another run folder to begin anew."
+        ),
+        Code.TRAINING_DIVERGED: _setup(
+            "The loss is no finite number at step {step}; lower the learning rate (now {learning_rate:g})."
+        ),
+        Code.EXPORT_DIFFERS: _setup(
+            "The graph of the bundle {name} differs from the trained network by {difference:.1e}, allowed is"
+            " {limit:.1e}; nothing was written."
         ),
         Code.LIMITS_INVALID: _setup("The limits in {name} cannot be used: {reason}."),
         Code.OUTPUT_NOT_WRITABLE: _setup("The output folder {path} cannot be written: {reason}."),

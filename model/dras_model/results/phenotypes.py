@@ -1,9 +1,11 @@
 """Names of the scores as columns: those of the Chest Imaging Platform's parenchyma phenotypes where it has one.
 
-What the columns hold is in `docs/scores.md`; shares are percent here, fractions there.
+What the columns hold is in `docs/scores.md`; shares are percent here, fractions there. The columns of a patch are
+defined here, as tables and arrays of several packages share them.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 COLUMNS: Mapping[str, str] = MappingProxyType(
@@ -28,5 +30,30 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
         "HAA": "HAA",
         "LAC-D": "LACD",
         "heterogeneity": "Heterogeneity",
+    }
+)
+# Those that are also given of the harmonised image: the ones that hang on the thin tail of the histogram.
+HARMONISED_COLUMNS = (
+    "LAA950", "LAA925", "LAA910", "LAA856", "LAA856exp", "Perc15", "Perc15Density", "Perc15Adjusted", "LACD",
+    "Heterogeneity",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """What a column or an array holds, and in which unit ("1" for a pure number)."""
+
+    definition: str
+    unit: str
+
+
+# What is measured in each patch; all but the first are NaN where no lung is.
+PATCH_COLUMNS: Mapping[str, Quantity] = MappingProxyType(
+    {
+        "n_lung_voxels": Quantity("native lung voxels in the cube", "1"),
+        "laa950": Quantity("voxels at or below -950 HU over the lung voxels, %", "%"),
+        "laa910": Quantity("voxels at or below -910 HU over the lung voxels, %", "%"),
+        "perc15_hu": Quantity("HU below which 15 % of the lung voxels lie", "HU"),
+        "mean_hu": Quantity("mean HU of the lung voxels", "HU"),
     }
 )

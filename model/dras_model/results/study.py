@@ -7,13 +7,15 @@ that cannot be given is there with `value: null` and a reason; nothing is absent
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dras_model.results.codes import CODES, Code, Kind, render
 
-SCHEMA_VERSION: Literal["1.0"] = "1.0"
+# size: one document is one module, so that it is read in the order of its schema.
+SCHEMA_VERSION = "1.1"  # a minor version adds fields and takes none away (decision 0028)
+Option: TypeAlias = bool | int | float | str | None
 NOTICE = "Research use only. Not for diagnosis."
 
 
@@ -285,12 +287,17 @@ class Provenance(Record):
     input_sha256: str
     weights: WeightsProvenance
     parameters: dict[str, str | int | float]
+    python: str | None = Field(None, description="version of the interpreter")
+    platform: str | None = Field(None, description="operating system and processor")
+    options: dict[str, Option] = Field(
+        default_factory=dict, description="what was asked for; files as digests in `parameters`"
+    )
 
 
 class StudyResult(Record):
     """What `result.json` holds."""
 
-    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    schema_version: str = Field(SCHEMA_VERSION, pattern=r"^1\.[0-9]+$")
     notice: str = NOTICE
     status: Literal["succeeded", "succeeded_with_warnings", "partial"]
     series_instance_uid: str

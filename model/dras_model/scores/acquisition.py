@@ -14,11 +14,8 @@ SUPINE = "S"  # third letter of PatientPosition (PS3.3 C.7.3.1.1.2), as in HFS a
 
 
 def thickness_mm(acquisition: Acquisition, grid: Grid) -> float:
-    """Thickness of the slices: as stated, or their distance where that is larger or nothing is stated.
-
-    Slices may lie along any axis of the grid, so the distance is its largest spacing.
-    """
-    return max(acquisition.slice_thickness_mm or 0.0, *grid.spacing_mm)
+    """Thickness of the slices: as stated, or their distance where that is larger or nothing is stated."""
+    return max(acquisition.slice_thickness_mm or 0.0, grid.spacing_mm[grid.slice_axis])
 
 
 def phase_of(acquisition: Acquisition, asked: AskedPhase = "auto") -> Phase:

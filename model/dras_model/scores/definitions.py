@@ -31,8 +31,9 @@ _MEAN = _VOLUME | {
 }  # fmt: skip
 _SHAPE = _MEAN | {
     Code.SHARP_KERNEL, Code.UNKNOWN_KERNEL, Code.THICK_SLICE, Code.LOSSY, Code.TILT, Code.HIGH_NOISE,
-    Code.LOW_DOSE, Code.ITERATIVE_RECON, Code.AVERAGED_VOXELS, Code.HARMONISATION_LIMITED,
+    Code.LOW_DOSE, Code.ITERATIVE_RECON, Code.AVERAGED_VOXELS,
 }  # fmt: skip
+_TAIL = _SHAPE | {Code.HARMONISATION_LIMITED}  # of the scores that are given of the harmonised image, too
 
 LUNGS = frozenset({Region.WHOLE, Region.RIGHT, Region.LEFT})
 LUNGS_AND_LOBES = LUNGS | frozenset(LOBES)
@@ -78,7 +79,7 @@ def _laa(threshold: int, *, at_expiration: bool = False) -> Definition:
         definition=f"voxels at or below {threshold} HU over all lung voxels, {breath}",
         reference="Schroeder et al., AJR 2013",
         formula=formulas.low_attenuation(float(threshold)),
-        sensitive_to=_SHAPE - {Code.NOT_INSPIRATION} if at_expiration else _SHAPE,
+        sensitive_to=_TAIL - {Code.NOT_INSPIRATION} if at_expiration else _TAIL,
         threshold=float(threshold),
         comparator="<=",
         phase="expiration" if at_expiration else "inspiration",
@@ -107,7 +108,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         definition="HU below which 15 % of the lung voxels lie (linear interpolation between ranks)",
         reference="Parr et al., Thorax 2006",
         formula=formulas.percentile_15,
-        sensitive_to=_SHAPE,
+        sensitive_to=_TAIL,
         thin_tail=True,
     ),
     Definition(
@@ -116,7 +117,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         definition="Perc15 as a density: Perc15 in HU + 1000",
         reference="Parr et al., Thorax 2006",
         formula=formulas.density_15,
-        sensitive_to=_SHAPE,
+        sensitive_to=_TAIL,
         thin_tail=True,
     ),
     Definition(
@@ -125,7 +126,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         definition="Perc15 as a density times the lungs' volume over the reference volume (sponge model)",
         reference="Shaker et al., ERJ 2012; Parr et al., Respir Res 2008",
         formula=formulas.adjusted_density_15,
-        sensitive_to=_SHAPE,
+        sensitive_to=_TAIL,
         # A reference volume is one of both lungs; how much of it a part should have is not known.
         regions=frozenset({Region.WHOLE}),
         thin_tail=True,
@@ -209,7 +210,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         " {least_clusters} clusters",
         reference="Mishima et al., PNAS 1999",
         formula=formulas.cluster_exponent,
-        sensitive_to=_SHAPE,
+        sensitive_to=_TAIL,
         threshold=-950.0,
         comparator="<=",
         regions=LUNGS_AND_LOBES,
@@ -224,7 +225,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         " all is apical, -100 where all is basal",
         reference="upper against lower zone, as in lung-volume-reduction trials (Fishman et al., NEJM 2003)",
         formula=formulas.heterogeneity,
-        sensitive_to=_SHAPE,
+        sensitive_to=_TAIL,
         threshold=-950.0,
         comparator="<=",
         regions=LUNGS,

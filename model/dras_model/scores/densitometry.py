@@ -20,6 +20,7 @@ from dras_model.scores.definitions import DEFINITIONS, LUNGS, LUNGS_AND_LOBES, D
 from dras_model.scores.formulas import Found, Sample, Withheld
 from dras_model.scores.histogram import CellHistograms, Histogram, count_cells
 from dras_model.scores.limits import Limits
+from dras_model.scores.lung_values import LungValues
 from dras_model.scores.regions import N_CELLS, Cells, geometry_refused
 
 Phase = Literal["inspiration", "expiration", "unknown"]
@@ -40,7 +41,7 @@ class Conditions:
 
 
 def measure(
-    volume: Volume,
+    volume: Volume | LungValues,
     cells: Cells,
     *,
     conditions: Conditions,
@@ -49,8 +50,8 @@ def measure(
 ) -> tuple[Score, ...]:
     """Compute `definitions` in every region that is known; a warning is attached to the scores it bears on.
 
-    `volume` is any image of the lungs that `cells` were found in. Raises StudyRefused MASK_GEOMETRY where it
-    has other voxels.
+    `volume` is any image of the lungs that `cells` were found in, or the values of their voxels. Raises
+    StudyRefused MASK_GEOMETRY where it has other voxels.
     """
     if not volume.grid.same_as(cells.grid):
         raise geometry_refused(cells.grid, volume.grid)
@@ -67,10 +68,15 @@ def measure(
 class _Measured:
     """What was counted in one image; clusters are looked for only where a score asks for them."""
 
-    def __init__(self, volume: Volume, cells: Cells) -> None:
-        self.voxel_ml = volume.grid.voxel_ml
-        self._hu, self._cells = volume.hu[cells.box], cells
-        self._counts: CellHistograms = count_cells(self._hu, cells.index, N_CELLS)
+    def __init__(self, image: Volume | LungValues, cells: Cells) -> None:
+        self.voxel_ml = image.grid.voxel_ml
+        self._image, self._cells = image, cells
+        if isinstance(image, LungValues):
+            index = cells.index[cells.index > 0]  # in the same order
+            hu, index = image.hu[:, None, None], index[:, None, None]
+        else:
+            hu, index = image.hu[cells.box], cells.index
+        self._counts: CellHistograms = count_cells(hu, index, N_CELLS)
         self._histograms: dict[Region, Histogram] = {}
 
     def histogram(self, region: Region) -> Histogram:
@@ -85,9 +91,17 @@ class _Measured:
             return np.concatenate([self._clusters[Region.RIGHT], self._clusters[Region.LEFT]])
         return self._clusters[region]
 
+    def _low(self) -> NDArray[np.bool_]:
+        """Where lung is low (z, y, x), in the box of the cells; what lies outside the lungs does not matter."""
+        if not isinstance(self._image, LungValues):
+            return self._image.hu[self._cells.box] <= LOW_HU
+        low = np.zeros(self._cells.index.shape, dtype=np.bool_)
+        low[self._cells.index > 0] = self._image.hu <= LOW_HU
+        return low
+
     @cached_property
     def _clusters(self) -> dict[Region, NDArray[np.int64]]:
-        low = self._hu <= LOW_HU
+        low = self._low()
         groups = [(Region.RIGHT, Region.LEFT), LOBES if LOBES[0] in self._cells.members else ()]
         sizes = {}
         for regions in groups:

@@ -6,12 +6,11 @@
 import sys
 
 from dras_model.results.codes import CODES, Code, Kind
-from dras_model.results.phenotypes import COLUMNS
+from dras_model.results.phenotypes import COLUMNS, PATCH_COLUMNS
 from dras_model.results.region_codes import REGION_CODES
 from dras_model.results.study import REGION_DEFINITIONS, Region
 from dras_model.scores.definitions import DEFINITIONS, Definition
 from dras_model.scores.limits import Limits
-from dras_model.scores.patches import PATCH_COLUMNS
 
 _HEAD = """\
 # Scores
@@ -83,7 +82,7 @@ def _regions() -> str:
 
 
 def _patches() -> str:
-    rows = "\n".join(f"| `{name}` | {text} |" for name, text in PATCH_COLUMNS.items())
+    rows = "\n".join(f"| `{name}` | {column.definition} |" for name, column in PATCH_COLUMNS.items())
     return (
         "## Patches\n\nBeside each embedding in `features.npz`, and in `patches.csv`, over the native voxels whose"
         " centres lie in the patch's cube:\n\n| column | what it is |\n|---|---|\n" + rows + "\n"

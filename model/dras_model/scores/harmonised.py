@@ -6,12 +6,12 @@ are null with the reason, and a warning says so; where they are given and doubtf
 
 from dataclasses import replace
 
-from dras_model.imaging.volume import LabelMap, Volume
+from dras_model.imaging.volume import Volume
 from dras_model.results.codes import Code
 from dras_model.results.study import HarmonisationQuality, Score, StudyWarning
 from dras_model.scores.definitions import DEFINITIONS
 from dras_model.scores.densitometry import Conditions, measure
-from dras_model.scores.harmonisation import METHOD, harmonise
+from dras_model.scores.harmonisation import METHOD, Harmonised
 from dras_model.scores.regions import Cells
 
 # What the harmonised image answers: these warnings bear on the raw scores alone.
@@ -21,15 +21,14 @@ HARMONISED = tuple(definition for definition in DEFINITIONS if definition.thin_t
 
 
 def harmonised_scores(
-    volume: Volume, lungs: LabelMap, cells: Cells, *, conditions: Conditions
+    volume: Volume, found: Harmonised, cells: Cells, *, conditions: Conditions
 ) -> tuple[tuple[Score, ...], tuple[StudyWarning, ...], HarmonisationQuality | None]:
-    """Return the scores, what limits them, and what the method found in this scan."""
-    found = harmonise(volume, lungs)
+    """Return the scores of what was `found` in a scan, what limits them, and what the method saw."""
     doubt = found.limit or found.caution
     warnings = () if doubt is None else (_limited(doubt),)
     codes = [code for code in conditions.warnings if code not in ANSWERED]
     of_image = replace(conditions, warnings=tuple(codes))
-    image = volume if found.volume is None else found.volume
+    image = volume if found.lungs is None else found.lungs
     scores = measure(image, cells, conditions=of_image, definitions=HARMONISED, image="harmonised")
     own = tuple(warning.code for warning in warnings)
     return tuple(_told(score, found.limit, own) for score in scores), warnings, found.quality

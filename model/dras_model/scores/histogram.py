@@ -39,15 +39,16 @@ class Scale:
             return cls(0.0, 1.0, 1, exact=True)
         per_hu = 1 if whole else STEPS_PER_HU
         first = np.floor(low)
-        n_bins = int(np.ceil((high - first) * per_hu)) + 1
+        n_bins = int(np.ceil(high * per_hu)) - int(first) * per_hu + 1
         return cls(float(first), 1.0 / per_hu, n_bins, exact=fine)
 
     def bins(self, values: NDArray[np.float32]) -> NDArray[np.intp]:
         """Return the bin of each value (n,), rounded up."""
         if self.step_hu == 1.0 and self.exact:
             return values.astype(np.intp) - int(self.first_hu)
-        steps = (values.astype(np.float64) - self.first_hu) / self.step_hu
-        return np.ceil(steps).astype(np.intp)
+        steps = values * np.float32(1.0 / self.step_hu)  # a power of two: nothing is lost
+        found: NDArray[np.intp] = np.ceil(steps, out=steps).astype(np.intp)
+        return found - round(self.first_hu / self.step_hu)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

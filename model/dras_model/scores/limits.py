@@ -92,8 +92,14 @@ class Limits(Record):
         """Return the limits as a provenance lists them: plain values by name."""
         told: dict[str, str | int | float] = {}
         for name, value in self.model_dump().items():
-            told[f"limits.{name}"] = f"{value[0]:g} to {value[1]:g}" if isinstance(value, tuple) else value
+            told[f"limits.{name}"] = " to ".join(map(_told, value)) if isinstance(value, tuple) else value
         return told
+
+
+def _told(value: float) -> str:
+    """Write a number so that it reads back as the same one, in few digits where they do."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def read_limits(path: Path) -> Limits:

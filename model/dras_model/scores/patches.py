@@ -4,9 +4,6 @@ A native voxel belongs to a patch when its centre lies within the cube and it is
 voxel is counted in each that holds it.
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,19 +11,9 @@ from dras_model.imaging.box import Box
 from dras_model.imaging.parallel import each_slab
 from dras_model.imaging.patches import Patches, native_boxes
 from dras_model.imaging.volume import Volume
+from dras_model.results.phenotypes import PATCH_COLUMNS
 from dras_model.scores.histogram import Histogram, Scale, slabs
 from dras_model.scores.regions import Cells
-
-# What each column of `features.npz` and `patches.csv` holds; all but the first are NaN where no lung is.
-PATCH_COLUMNS: Mapping[str, str] = MappingProxyType(
-    {
-        "n_lung_voxels": "native lung voxels in the cube",
-        "laa950": "voxels at or below -950 HU over the lung voxels, %",
-        "laa910": "voxels at or below -910 HU over the lung voxels, %",
-        "perc15_hu": "HU below which 15 % of the lung voxels lie",
-        "mean_hu": "mean HU of the lung voxels",
-    }
-)
 
 
 def measure_patches(volume: Volume, cells: Cells, patches: Patches) -> dict[str, NDArray[np.float32]]:

@@ -1,6 +1,6 @@
 """What the image, its lungs and its alignment say against the scores: each warning carries the numbers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from dras_model.imaging.volume import Grid
 from dras_model.results.codes import Code
@@ -87,8 +87,9 @@ def domain_warnings(
 ) -> list[StudyWarning]:
     """Which numbers lie outside the range over which the scores were held against truth."""
     limits = limits or Limits()
+    pixel_mm = max(mm for axis, mm in enumerate(grid.spacing_mm) if axis != grid.slice_axis)
     numbers: list[tuple[str, str, float | None, Range]] = [
-        ("size of a pixel", "mm", min(grid.spacing_mm), limits.domain_pixel_mm),
+        ("size of a pixel", "mm", pixel_mm, limits.domain_pixel_mm),
         ("slice thickness", "mm", thickness_mm, limits.domain_slice_mm),
         ("mean lung density", "HU", lungs.mean_hu, limits.domain_lung_hu),
         ("volume of both lungs", "mL", lungs.right_ml + lungs.left_ml, limits.domain_lung_ml),
@@ -122,6 +123,21 @@ def registration_warnings(
     if doubts:
         warnings.append(StudyWarning.of(Code.REGISTRATION_SUSPECT, evidence=", ".join(doubts)))
     return warnings
+
+
+def told_once(warnings: Iterable[StudyWarning]) -> tuple[StudyWarning, ...]:
+    """Join warnings of one code that header and image raise alike: one sentence with both their evidence."""
+    joined: dict[object, StudyWarning] = {}
+    for index, warning in enumerate(warnings):
+        key: object = warning.code if warning.evidence.keys() == {"evidence"} else index
+        first = joined.get(key)
+        if first is None:
+            joined[key] = warning
+            continue
+        severe = "severe" in {first.severity, warning.severity}
+        evidence = f"{first.evidence['evidence']}, {warning.evidence['evidence']}"
+        joined[key] = StudyWarning.of(warning.code, severe=severe, evidence=evidence)
+    return tuple(joined.values())
 
 
 def _outside(value: float, allowed: Range) -> bool:

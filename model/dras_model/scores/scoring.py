@@ -4,6 +4,7 @@ The order matters: warnings come first, since each score carries those that bear
 """
 
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from dras_model.results.study import (
 )
 from dras_model.scores.acquisition import AskedPhase, acquisition_warnings, phase_of, thickness_mm
 from dras_model.scores.densitometry import Conditions, measure
+from dras_model.scores.harmonisation import Harmonised, harmonise
 from dras_model.scores.harmonised import harmonised_scores
 from dras_model.scores.image_quality import measure_image
 from dras_model.scores.limits import Limits
@@ -33,6 +35,7 @@ from dras_model.scores.plausibility import (
     image_warnings,
     lung_warnings,
     registration_warnings,
+    told_once,
 )
 from dras_model.scores.regions import Cells, find_cells
 
@@ -84,17 +87,46 @@ def score_scan(
     Raises StudyRefused MASK_GEOMETRY where the lobe mask has other voxels than the scan.
     """
     choices = choices or ScoringChoices()
+    # Harmonisation is transforms, the rest is counting, which hardly uses a second core: side by side, both take
+    # little more than the longer.
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        found = beside.submit(harmonise, volume, lungs.map) if choices.harmonise else None
+        scoring = _as_it_is(
+            volume,
+            lungs,
+            header=header,
+            registration=registration,
+            patches=patches,
+            lobes=lobes,
+            choices=choices,
+        )
+        return scoring if found is None else _with_harmonised(scoring, volume, found)
+
+
+def _as_it_is(
+    volume: Volume,
+    lungs: Lungs,
+    *,
+    header: StudyHeader,
+    registration: RegistrationQuality,
+    patches: Patches,
+    lobes: LabelMap | None,
+    choices: ScoringChoices,
+) -> Scoring:
+    """Measure the scan itself."""
     limits, acquisition = choices.limits, header.acquisition
     phase = phase_of(acquisition, choices.phase)
     thick_mm = thickness_mm(acquisition, header.grid)
     image = measure_image(volume, lungs.map, limits)
-    warnings = (
-        *header.warnings,
-        *acquisition_warnings(acquisition, header.grid, limits=limits, phase=phase),
-        *image_warnings(image, limits),
-        *lung_warnings(lungs.quality, limits),
-        *registration_warnings(registration, limits),
-        *domain_warnings(header.grid, thick_mm, lungs=lungs.quality, image=image, limits=limits),
+    warnings = told_once(
+        [
+            *header.warnings,
+            *acquisition_warnings(acquisition, header.grid, limits=limits, phase=phase),
+            *image_warnings(image, limits),
+            *lung_warnings(lungs.quality, limits),
+            *registration_warnings(registration, limits),
+            *domain_warnings(header.grid, thick_mm, lungs=lungs.quality, image=image, limits=limits),
+        ]
     )
     conditions = Conditions(
         warnings=tuple(warning.code for warning in warnings),
@@ -107,16 +139,17 @@ def score_scan(
     cells = find_cells(lungs.map, peel_mm=limits.peel_mm, lobes=lobes)
     scores = measure(volume, cells, conditions=conditions)
     columns = measure_patches(volume, cells, patches)
-    scoring = Scoring(scores, warnings, image, columns, cells, conditions)
-    return _with_harmonised(scoring, volume, lungs.map) if choices.harmonise else scoring
+    return Scoring(scores, warnings, image, columns, cells, conditions)
 
 
-def _with_harmonised(scoring: Scoring, volume: Volume, lungs: LabelMap) -> Scoring:
+def _with_harmonised(scoring: Scoring, volume: Volume, found: Future[Harmonised]) -> Scoring:
     """Add the scores of the harmonised image, beside the raw ones."""
-    again, limits_met, found = harmonised_scores(volume, lungs, scoring.cells, conditions=scoring.conditions)
+    again, limits_met, quality = harmonised_scores(
+        volume, found.result(), scoring.cells, conditions=scoring.conditions
+    )
     return replace(
         scoring,
         scores=(*scoring.scores, *again),
         warnings=(*scoring.warnings, *limits_met),
-        harmonisation=found,
+        harmonisation=quality,
     )

@@ -5,12 +5,20 @@ from pathlib import Path
 
 import click
 
-from dras_cli.options import AnyPath, EncoderChoice, choice_options, encoder_options, json_option
+from dras_cli.options import (
+    AnyPath,
+    EncoderChoice,
+    choice_options,
+    encoder_options,
+    json_option,
+    page_options,
+)
 from dras_cli.progress import busy, stage_bars
 from dras_cli.tables import print_result
+from dras_model.choices import Choices
 from dras_model.encoder.runtime import Encoder
 from dras_model.library import open_weights
-from dras_model.pipeline import Choices
+from dras_model.outputs.report.page import Page
 from dras_model.pipeline import extract as extract_study
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
@@ -23,6 +31,7 @@ from dras_model.results.errors import SetupRefused
 )
 @encoder_options
 @choice_options
+@page_options
 @click.option("--timings", type=AnyPath, metavar="FILE.json", help="Write seconds a stage to this file.")
 @click.option("--force", is_flag=True, help="Replace whatever is in the output folder.")
 @json_option
@@ -32,6 +41,7 @@ def extract(
     out: Path,
     encoder: EncoderChoice,
     choices: Choices,
+    page: Page,
     timings: Path | None,
     force: bool,
     as_json: bool,
@@ -47,7 +57,14 @@ def extract(
         opened = Encoder.open(bundle, device=encoder.device or "cpu", threads=encoder.threads)
     with stage_bars() as report:
         result = extract_study(
-            path, out, atlas=atlas, encoder=opened, choices=choices, report=report, overwrite=force
+            path,
+            out,
+            atlas=atlas,
+            encoder=opened,
+            choices=choices,
+            report=report,
+            overwrite=force,
+            page=page,
         )
     if timings is not None:
         _write_timings(timings, result.timings)

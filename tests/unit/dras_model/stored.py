@@ -1,7 +1,12 @@
-"""Results as they are stored, of invented numbers: what a comparison reads."""
+"""Results as they are stored, of invented numbers: what a comparison reads, and one that has every score.
+
+Results of a service, which shows only a few scores, are in `unit.dras_service.examples`.
+"""
 
 from typing import Any
 
+from dras_model.results.codes import Code
+from dras_model.results.phenotypes import COLUMNS
 from dras_model.results.study import (
     Acquisition,
     Geometry,
@@ -13,6 +18,7 @@ from dras_model.results.study import (
     RegistrationQuality,
     Score,
     StudyResult,
+    StudyWarning,
     WeightsProvenance,
 )
 
@@ -70,4 +76,26 @@ def stored_result(
         ),
         timings={},
         provenance=Provenance(**{**made, **provenance}, weights=WeightsProvenance(**{**told, **(weights or {})})),
+    )  # fmt: skip
+
+
+def complete_result() -> StudyResult:
+    """Every score of every region, each another: 0.1, 1.1, 2.1 and so on; Perc15 carries a warning."""
+    places = [(code, region) for region in Region for code in COLUMNS]
+    plain = stored_result(lungs_ml=5600.0, acquisition=Acquisition(kernel="B31f", manufacturer="MAKER"))
+    patches = PatchQuality(n_patches=2, n_valid=1, n_outside=0, n_little_lung=0)
+    return plain.model_copy(
+        update={
+            "status": "succeeded_with_warnings",
+            "scores": tuple(_score(code, region, n + 0.1) for n, (code, region) in enumerate(places)),
+            "warnings": (StudyWarning.of(Code.LOSSY),),
+            "qc": plain.qc.model_copy(update={"patches": patches}),
+        }
+    )
+
+
+def _score(code: str, region: Region, value: float) -> Score:
+    return Score(
+        code=code, value=value, unit="HU", region=region, n_voxels=7, volume_ml=1.0, definition="", reference="",
+        warnings=(Code.LOSSY,) if code == "Perc15" else (),
     )  # fmt: skip

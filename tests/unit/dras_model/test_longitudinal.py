@@ -12,6 +12,7 @@ from dras_model.outputs.comparing import HEADER
 from dras_model.results.codes import Code
 from dras_model.results.comparison import ComparisonResult
 from dras_model.results.errors import SetupRefused, StudyRefused
+from dras_model.results.study import SCHEMA_VERSION
 from unit.dras_model.stored import stored_result
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "schema" / "comparison-1.0.json"
@@ -106,7 +107,9 @@ def test_a_folder_without_a_result_is_refused(tmp_path: Path) -> None:
 
 def test_another_schema_version_is_told(stored: Folders) -> None:
     file = stored("a") / "result.json"
-    file.write_text(file.read_text().replace('"schema_version":"1.0"', '"schema_version":"2.0"'))
+    file.write_text(
+        file.read_text().replace(f'"schema_version":"{SCHEMA_VERSION}"', '"schema_version":"2.0"')
+    )
     with pytest.raises(StudyRefused) as refused:
         read_stored(file)
     assert (refused.value.code, refused.value.fields["found"]) == (Code.RESULT_VERSION, "2.0")

@@ -13,15 +13,19 @@ import SimpleITK as sitk
 from jsonschema import Draft202012Validator
 
 from dras_model.imaging import deformable
+from dras_model.imaging.atlas import LEFT, RIGHT
+from dras_model.imaging.nifti import write_nifti
 from dras_model.imaging.phantom import Emphysema, PhantomSpec
 from dras_model.imaging.phantom.breath import BreathPair, make_breath_pair
 from dras_model.imaging.phantom_dicom import SeriesOptions, write_series
+from dras_model.imaging.volume import Grid
 from dras_model.paired import PairChoices, pair
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused, StudyRefused
 from dras_model.results.pair import PairResult, ResponseClass
 from dras_model.results.study import Region, Stage
 from dras_model.scores.paired import LEAST_DICE
+from dras_model.scores.regions import LOBE_LABELS
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "schema" / "pair-1.0.json"
 COARSE = ((4, 60), (2, 40))
@@ -35,6 +39,7 @@ class Studies:
     made: BreathPair
     inspiration: Path
     expiration: Path
+    lobes: Path  # of the expiration
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -51,7 +56,17 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Studies:
     made = make_breath_pair(spec, trapped=0.2)
     write_series(made.inspiration.volume, folder / "insp", INSPIRATION)
     write_series(made.expiration, folder / "exp", EXPIRATION)
-    return Studies(made, folder / "insp", folder / "exp")
+    lobes = folder / "lobes.nii.gz"
+    write_nifti(lobes, _lobes(made.lungs.labels), made.lungs.grid)
+    return Studies(made, folder / "insp", folder / "exp", lobes)
+
+
+def _lobes(lungs: np.ndarray) -> np.ndarray:
+    """Five lobes by height, as in a mask of LTRCLobes labels; which they are does not matter here."""
+    height = np.arange(len(lungs))[:, None, None] / len(lungs)
+    left = np.where(height > 0.5, 1, 2)
+    right = np.select([height > 0.6, height > 0.4], [3, 4], 5)
+    return np.select([lungs == LEFT, lungs == RIGHT], [left, right]).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +79,14 @@ def folder(
     studies: Studies, told: list[tuple[Stage, float]], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     out = tmp_path_factory.mktemp("paired") / "out"
-    pair(studies.inspiration, studies.expiration, out, report=lambda *news: told.append(news))
+    choices = PairChoices(expiration_lobes=studies.lobes)
+    pair(
+        studies.inspiration,
+        studies.expiration,
+        out,
+        choices=choices,
+        report=lambda *news: told.append(news),
+    )
     return out
 
 
@@ -132,6 +154,34 @@ def test_the_map_lies_on_the_expiration_and_gives_the_scores(
     assert np.mean(lungs.labels[tuple(at.T)] > 0) > 0.97
 
 
+def test_a_lobe_has_the_share_of_the_map_that_lies_in_it(
+    folder: Path, result: PairResult, studies: Studies
+) -> None:
+    image = nib.load(folder / "prm_map.nii.gz")
+    index = np.argwhere(np.asarray(image.dataobj) > 0)
+    classes = np.asarray(image.dataobj)[tuple(index.T)]
+    ras = index @ image.affine[:3, :3].T + image.affine[:3, 3]
+    at = np.rint(studies.made.lungs.grid.to_index(ras * [-1, -1, 1])).astype(int)
+    lobe = _lobes(studies.made.lungs.labels)[tuple(at.T)]
+    for label, region in LOBE_LABELS.items():
+        counts = np.bincount(classes[lobe == label], minlength=len(ResponseClass))
+        share = 100.0 * counts[ResponseClass.SMALL_AIRWAYS] / counts[1 : ResponseClass.UNCLASSIFIED].sum()
+        assert result.score("PRM-fSAD", region).value == pytest.approx(share, abs=0.5)
+        assert result.score("LAA-856exp", region).value is not None
+    assert result.provenance.parameters["expiration_lobes_sha256"]
+
+
+def test_lobes_of_another_scan_are_refused(studies: Studies, tmp_path: Path) -> None:
+    volume = studies.made.expiration
+    write_nifti(tmp_path / "lobes.nii.gz", _lobes(studies.made.lungs.labels)[:-1], Grid(
+        (volume.grid.shape[0] - 1, *volume.grid.shape[1:]), volume.grid.affine
+    ))  # fmt: skip
+    choices = PairChoices(expiration_lobes=tmp_path / "lobes.nii.gz")
+    with pytest.raises(StudyRefused) as refused:
+        pair(studies.inspiration, studies.expiration, tmp_path / "out", choices=choices)
+    assert refused.value.code is Code.MASK_GEOMETRY
+
+
 def test_a_clean_pair_has_no_warning_of_its_own(result: PairResult) -> None:
     assert result.warnings == ()
     assert result.deformation.folded_percent == 0.0
@@ -168,7 +218,8 @@ def test_every_stage_is_timed_and_told(result: PairResult, told: list[tuple[Stag
 
 
 def test_two_runs_differ_in_their_timings_only(studies: Studies, folder: Path, tmp_path: Path) -> None:
-    pair(studies.inspiration, studies.expiration, tmp_path / "again")
+    choices = PairChoices(expiration_lobes=studies.lobes)
+    pair(studies.inspiration, studies.expiration, tmp_path / "again", choices=choices)
     for name in ("pair.csv", "prm_map.nii.gz", "prm.png"):
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes(), name
     one, other = (json.loads((path / "pair.json").read_text()) for path in (folder, tmp_path / "again"))

@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import onnxruntime
 import pydicom
+import pypdf
 import pytest
 from jsonschema import Draft202012Validator
 from PIL import Image
@@ -21,6 +22,8 @@ from dras_model.imaging.phantom import Emphysema, Phantom, PhantomSpec, make_pha
 from dras_model.imaging.phantom.spec import EmphysemaKind
 from dras_model.imaging.phantom_dicom import SeriesOptions, write_series
 from dras_model.imaging.volume import Grid
+from dras_model.outputs.exports import DEFAULTS, EXPORTS
+from dras_model.outputs.names import KEY_IMAGES, LOW_ATTENUATION, LUNGS, QC_PICTURE, RESULT
 from dras_model.outputs.tables import HEADER
 from dras_model.pipeline import extract, inspect, prepare
 from dras_model.results.codes import Code
@@ -31,7 +34,7 @@ from dras_model.scores.definitions import DEFINITIONS
 from dras_model.scores.harmonised import HARMONISED
 from dras_model.scores.patches import PATCH_COLUMNS
 
-SCHEMA = Path(__file__).parents[3] / "docs" / "schema" / "result-1.0.json"
+SCHEMA = Path(__file__).parents[3] / "docs" / "schema" / "result-1.1.json"
 CANARIES = {
     "PatientName": "Canaryfamily^Canarygiven",
     "PatientID": "CANARYID4711",
@@ -44,7 +47,10 @@ CANARIES = {
     "SeriesDescription": "Canary series",
     "PatientComments": "Canary comment",
 }
-OUTPUTS = {"result.json", "regions.csv", "patches.csv", "features.npz", "feature_map.nii.gz", "qc.png"}
+OUTPUTS = {
+    RESULT, LUNGS, LOW_ATTENUATION, QC_PICTURE, KEY_IMAGES,
+    *(file for name in DEFAULTS for file in EXPORTS[name].files),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -249,6 +255,10 @@ def _unpacked(path: Path) -> bytes:
     elif path.suffix == ".npz":
         with zipfile.ZipFile(path) as archive:
             content += b"".join(name.encode() + archive.read(name) for name in archive.namelist())
+    elif path.suffix == ".pdf":
+        reader = pypdf.PdfReader(path)
+        content += repr((reader.metadata, [page.extract_text() for page in reader.pages])).encode()
+        content += reader.trailer["/Root"]["/Metadata"].get_data()
     elif path.suffix == ".png":
         with Image.open(path) as image:
             content += repr((image.info, dict(image.getexif()))).encode()

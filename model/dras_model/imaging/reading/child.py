@@ -72,14 +72,15 @@ def _read(request: dict[str, Any], say: "Callable[[Message], None]") -> "Message
 
     source, series_uid = Path(request["source"]), request["series_uid"]
     scratch = request["scratch"] and Path(request["scratch"])
-    digest = None
+    digest, described = None, request["described"]
     if request["voxels"] is None:
-        header = load_header(source, series_uid=series_uid, scratch=scratch)
+        header = load_header(source, series_uid=series_uid, scratch=scratch, described=described)
     else:
         study = load_study(
             source,
             series_uid=series_uid,
             scratch=scratch,
+            described=described,
             allocate=lambda shape: _shared(request["voxels"], shape),
             each=lambda work, n: in_processes(work, n, lambda fraction: say(Progress(fraction=fraction))),
         )
@@ -93,6 +94,7 @@ def _read(request: dict[str, Any], say: "Callable[[Message], None]") -> "Message
         warnings=tuple(WarningMessage.of(warning) for warning in header.warnings),
         peak_rss_mb=peak_rss_mb(),
         input_sha256=digest,
+        source=header.source,
     )
 
 

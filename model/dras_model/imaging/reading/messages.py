@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from dras_model.imaging.source_series import SourceSeries
 from dras_model.results.codes import CODES, Code, Kind
 from dras_model.results.errors import Refused, SetupRefused, StudyRefused
 from dras_model.results.study import Acquisition, Candidate, StudyWarning
@@ -105,6 +106,7 @@ class Read(Message):
         0.0, ge=0.0, description="of the process; the volume it shares with us included"
     )
     input_sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    source: SourceSeries | None = None
 
 
 class Labelled(Message):

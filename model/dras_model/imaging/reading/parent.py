@@ -71,11 +71,13 @@ def read_elsewhere(
     *,
     series_uid: str | None = None,
     voxels: bool,
+    described: bool = False,
     report: ReportFraction = lambda _fraction: None,
     limits: Limits | None = None,
 ) -> Reading:
     """Read the header of a study, or its voxels too, in another process; `report` is told the fraction.
 
+    `described` asks for what objects made of the series take over, patient data included, which is not told else.
     Raises StudyRefused with whatever the reader refuses, READER_CRASHED where it was brought down,
     READER_LIMIT where it took too much; SetupRefused READER_UNAVAILABLE; ReaderDefect; what `report` raises.
     """
@@ -85,6 +87,7 @@ def read_elsewhere(
             "source": str(source),
             "series_uid": series_uid,
             "voxels": memory if voxels else None,
+            "described": described,
             "scratch": scratch,
             "limits": asdict(limits),
             "parent": os.getpid(),
@@ -92,6 +95,8 @@ def read_elsewhere(
         header, guards = _converse(request, memory, limits, report)
         if not isinstance(header, Read):
             raise StudyRefused(Code.READER_CRASHED, how="an answer to another question")
+        if header.source is not None and not described:
+            raise StudyRefused(Code.READER_CRASHED, how="an answer that was not asked for")
         return Reading(header, guards, _voxels(memory, header) if voxels else None)
 
 

@@ -1,70 +1,140 @@
-"""Taking noise out of bands of detail without taking texture: what is left has the energy of the signal alone.
+"""Taking noise out of detail without taking texture: what is left has the histogram of the signal alone.
 
-A band's energy is that of lung plus that of noise. Voxels are grouped by what the coarser bands already say of
-them, their density and their neighbourhood's slope; in each group the detail is scaled so that its variance is
-the observed one less the noise's, and its mean stays. So the histogram, and not the single voxel, is what is
-kept right: a Wiener filter would make voxels righter and the histogram's tail too thin.
+Voxels are grouped by the density that the coarse level gives them. In each group the histogram of the detail is
+that of lung convolved with the noise's normal distribution; it is deconvolved (Richardson 1972, Lucy 1974), and
+every voxel is moved to the same quantile of the result. So the histogram, and not the single voxel, is what is kept
+right: a Wiener filter would make voxels righter and the histogram's tail too thin, and scaling to the signal's
+variance makes a skewed one, of vessels, symmetrical (10 % of 1 % of emphysema was lost at 25 HU of noise).
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
+from scipy.special import ndtr
 
 Values = NDArray[np.float32]
+Array = NDArray[np.float64]
 
 BIN_HU = 4.0
 LOWEST_HU, N_DENSITIES = -1024.0, 137
-EDGES_HU = (-60.0, -30.0, -15.0, -7.0, 7.0, 15.0, 30.0, 60.0)
 SPREAD = 0.7  # bins of density over which groups are averaged
 LEAST_GROUP = 8.0  # voxels; a group of fewer is left as it is
-TABLE_HU = 100.0  # slopes beyond are in the outermost classes
 SAMPLED = 1_000_000  # voxels at most, evenly chosen, make the law of a segment
+N_BINS, OF_NOISE, LEAST_BIN_HU = 80, 0.35, 1.0  # of a detail's histogram, and their width
+N_BINS_OF_ALL, MIDDLE_HU = 400, -800.0  # the same of the histogram of all voxels
+FINE = 4  # parts of a bin in which a detail is looked up
+ITERATIONS = 15  # 10 to 20 do alike; 60 follow chance
+LEAST_NOISE_HU = 0.3  # below, nothing is done
+BACKGROUND = 1e-5  # of a group's voxels in every bin, so that an empty one is no evidence
 
 
-def remove_noise(coarse: Values, details: Sequence[Values], noise_hu: Sequence[float]) -> Values:
-    """Return the voxels' values without noise, from the coarse level (n,) and details (n,) with their noise."""
-    value, slope = coarse.copy(), None
-    for detail, deviation in zip(details, noise_hu, strict=True):
-        group, n_groups = _groups(value, slope)
-        offset, scale = _law(group, detail, n_groups=n_groups, noise_hu=deviation)
-        slope = offset[group] + scale[group] * detail
-        value += slope
-    return value
+def remove_noise(coarse: Values, detail: Values, *, alone_hu: float, left_hu: float) -> Values:
+    """Return the voxels' values without noise, from the coarse level (n,) and the detail (n,).
+
+    `alone_hu` is the noise of the detail where the coarse level is known, `left_hu` what both together have beside
+    it (`BandNoise`); that is taken out of the histogram of all voxels at the end.
+    """
+    value = coarse + _without(_densities(coarse), detail, alone_hu, _Bins(N_BINS, alone_hu))
+    together = np.zeros(len(value), dtype=np.int32)
+    return _without(together, value, left_hu, _Bins(N_BINS_OF_ALL, left_hu, middle_hu=MIDDLE_HU))
 
 
-def _groups(value: Values, slope: Values | None) -> tuple[NDArray[np.int32], int]:
-    density = np.clip((value - LOWEST_HU) / BIN_HU, 0, N_DENSITIES - 1).astype(np.int32)
-    if slope is None:
-        return density, N_DENSITIES
-    table = np.digitize(np.arange(-TABLE_HU, TABLE_HU + 1), EDGES_HU).astype(np.int32)
-    steepness = np.clip(np.rint(slope) + np.float32(TABLE_HU), 0, 2 * TABLE_HU).astype(np.int32)
-    n_classes = len(EDGES_HU) + 1
-    return density * n_classes + table[steepness], N_DENSITIES * n_classes
+def _densities(coarse: Values) -> NDArray[np.int32]:
+    found: NDArray[np.int32] = np.clip((coarse - LOWEST_HU) / BIN_HU, 0, N_DENSITIES - 1).astype(np.int32)
+    return found
 
 
-def _law(
-    group: NDArray[np.int32], detail: Values, *, n_groups: int, noise_hu: float
-) -> tuple[Values, Values]:
-    """Offset and scale of each group's detail: its mean is kept, its variance loses the noise's."""
+class _Bins:
+    """`n` bins of HU around `middle_hu`, what lies beyond in the outermost; their width follows the noise's."""
+
+    def __init__(self, n: int, noise_hu: float, *, middle_hu: float = 0.0) -> None:
+        self.n, self.middle_hu = n, middle_hu
+        self.width_hu = max(OF_NOISE * noise_hu, LEAST_BIN_HU)
+        self.edges_hu = middle_hu + self.width_hu * (np.arange(n + 1) - n / 2)
+        self.middles_hu = (self.edges_hu[1:] + self.edges_hu[:-1]) / 2.0
+
+    def index(self, detail: Values, parts: int = 1) -> NDArray[np.int32]:
+        """Return the bin of each value (n,), or the part of a bin."""
+        at = detail * np.float32(parts / self.width_hu)
+        at -= np.float32(parts * self.edges_hu[0] / self.width_hu)
+        return np.clip(at, 0, parts * self.n - 1, out=at).astype(np.int32)
+
+    def look_up(self, law: Array, group: NDArray[np.int32], detail: Values) -> Values:
+        """Return where a `law` (groups, bins + 1), given at the bins' edges, moves each detail (n,)."""
+        at = (np.arange(FINE * self.n) + 0.5) / FINE
+        low = at.astype(np.intp)
+        table = law[:, low] + (at - low) * (law[:, low + 1] - law[:, low])
+        found = self.index(detail, FINE)
+        found += group * np.int32(FINE * self.n)
+        moved = table.astype(np.float32).ravel()[found]
+        moved += detail - np.clip(
+            detail, np.float32(self.edges_hu[0]), np.float32(self.edges_hu[-1])
+        )  # far beyond the noise, edges stay as they are
+        return np.asarray(moved)
+
+
+def _without(group: NDArray[np.int32], values: Values, noise_hu: float, bins: _Bins) -> Values:
+    """Return values (n,) whose histogram in each `group` (n,) has lost the noise."""
+    if noise_hu < LEAST_NOISE_HU or len(values) == 0:
+        return values
+    return bins.look_up(_law(group, values, bins, noise_hu), group, values)
+
+
+def _law(group: NDArray[np.int32], values: Values, bins: _Bins, noise_hu: float) -> Array:
+    """Where each group's values are moved (groups, bins + 1), at the edges of the bins."""
     step = max(1, len(group) // SAMPLED)
-    group, detail = group[::step], detail[::step]
+    found = bins.index(values[::step])
+    found += group[::step] * np.int32(bins.n)
+    n_groups = int(group.max()) + 1
+    counts = np.bincount(found, minlength=n_groups * bins.n).reshape(n_groups, bins.n)
+    # Neighbouring densities help each other, so that rare ones, which matter most, have a law of their own.
+    counts = gaussian_filter1d(counts.astype(np.float64), SPREAD, axis=0, mode="constant")
+    n_voxels = counts.sum(axis=1, keepdims=True)
+    many = n_voxels[:, 0] >= LEAST_GROUP
+    law = np.tile(bins.edges_hu, (n_groups, 1))
+    if not many.any():
+        return law
+    seen = counts[many] / n_voxels[many]
+    law[many] = _quantiles(_cumulative(seen), _cumulative(_deconvolved(seen, bins, noise_hu)), bins)
+    return law
 
-    def summed(weights: Values | None) -> NDArray[np.float64]:
-        # Neighbouring densities help each other, so that rare ones, which matter most, have a law of their own.
-        found = np.bincount(group, weights, minlength=n_groups).reshape(N_DENSITIES, -1)
-        return np.asarray(
-            gaussian_filter1d(found.astype(np.float64), SPREAD, axis=0, mode="constant").ravel()
-        )
 
-    count = np.maximum(summed(None), 1e-9)
-    mean = summed(detail) / count
-    variance = np.maximum(summed(detail * detail) / count - mean**2, 1e-6)
-    scale = np.sqrt(np.maximum(variance - noise_hu**2, 0.0) / variance)
-    few = count < LEAST_GROUP
-    mean[few], scale[few] = 0.0, 1.0
-    return (mean * (1.0 - scale)).astype(np.float32), scale.astype(np.float32)
+def _deconvolved(seen: Array, bins: _Bins, noise_hu: float) -> Array:
+    """Return histograms (groups, bins) without the noise, from a start of their own mean and lesser variance."""
+    hu = bins.middles_hu
+    mean = seen @ hu
+    variance = np.maximum(seen @ hu**2 - mean**2, LEAST_BIN_HU**2 / 12.0)
+    scale = np.sqrt(np.maximum(variance - noise_hu**2, (0.05 * noise_hu) ** 2) / variance)
+    source = mean[:, None] + (bins.edges_hu - mean[:, None]) / np.minimum(scale, 1.0)[:, None]
+    at = np.clip((source - bins.edges_hu[0]) / bins.width_hu, 0.0, bins.n)
+    low = np.minimum(at.astype(np.intp), bins.n - 1)
+    cumulative = _cumulative(seen)
+    below, above = (np.take_along_axis(cumulative, low + k, axis=1) for k in (0, 1))
+    reached = below + (at - low) * (above - below)
+    reached[:, 0], reached[:, -1] = 0.0, 1.0
+    true = np.diff(reached, axis=1) + BACKGROUND
+    apart = (hu[:, None] - hu) / noise_hu
+    half = bins.width_hu / noise_hu / 2.0
+    blur = ndtr(apart + half) - ndtr(apart - half)  # (seen, true)
+    blur /= blur.sum(axis=0)
+    for _ in range(ITERATIONS):
+        true *= ((seen + BACKGROUND) / (true @ blur.T + BACKGROUND)) @ blur
+        true /= true.sum(axis=1, keepdims=True)
+    return np.asarray(true)
+
+
+def _cumulative(histograms: Array) -> Array:
+    """Cumulative shares (groups, bins + 1), from 0 to 1."""
+    summed = np.cumsum(histograms, axis=1)
+    return np.concatenate([np.zeros((len(summed), 1)), summed / summed[:, -1:]], axis=1)
+
+
+def _quantiles(seen: Array, true: Array, bins: _Bins) -> Array:
+    """HU (groups, bins + 1) at which `true` has reached what `seen` has at each edge of the bins."""
+    row = 2.0 * np.arange(len(seen))[:, None]  # apart, so that all rows are one ascending line
+    rising = true + 1e-9 * np.arange(bins.n + 1)
+    line = np.interp((seen + row).ravel(), (rising + row).ravel(), np.tile(bins.edges_hu, len(seen)))
+    return np.asarray(line.reshape(seen.shape))
 
 
 def typical_deviation(deviations: Values) -> float:

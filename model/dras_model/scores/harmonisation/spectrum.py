@@ -17,26 +17,34 @@ from scipy import ndimage
 from scipy.interpolate import CubicSpline
 from scipy.optimize import least_squares
 
+from dras_model.scores.harmonisation.edges import EdgeResponse, response_of
+
 Array = NDArray[np.float64]
 
 PATCH = 32  # pixels; 20 to 29 mm
 STEP = 8  # pixels between patches, and the side of the blocks whose means say where tissue is even
 TISSUE_HU = (0.0, 110.0)  # smoothed; fat and enhanced blood are left out
-MOST_PATCHES, ENOUGH_PATCHES, LEAST_PATCHES = 600, 100, 12
+MOST_PATCHES, ENOUGH_PATCHES, LEAST_PATCHES = 600, 200, 12
 EVENEST = 0.5  # of the patches are kept, those whose neighbours in z vary least
 KEPT = 0.8  # of a frequency's periodograms, the lowest, so that an edge in some patches is not seen
 N_BINS, N_NODES = 22, 61
 LOWEST, HIGHEST = 0.07, 0.62  # lp/mm that are fitted; below lies anatomy, above a soft kernel leaves nothing
 OF_NYQUIST = 0.92
 KNOT_STEP = 0.06  # lp/mm between the knots of log K^2
-# Spreads of the second differences of log K^2 between knots, and of its first rise from K = 1, which anatomy
-# hides. On phantoms' kernels the largest error is smallest, a fifth, with these: bends of 0.25 and a rise of 0.45
-# follow a kernel that turns at 0.3 lp/mm to 3 % and find one that rises as f 23 % too weak.
-BEND_SPREAD, RISE_SPREAD = 0.2, 0.6
+# Spreads of the second differences of log K^2 between knots, and of its first rise from K = 1. Anatomy hides the
+# rise from noise; the lungs' border shows it. Where that is not seen, a kernel that rises as f is found 20 % too
+# weak, others within 9 %.
+BEND_SPREAD, RISE_SPREAD, RISE_UNSEEN = 0.2, 0.8, 0.4
 MISFIT = 0.02  # of a ring of average size, as a share
+CHANCE = 0.45  # the same by chance, over the square root of the number of (overlapping) patches
 # Power of soft tissue's own structure at 0.1 lp/mm, HU^2 mm^2, and the spread of its logarithm: 33 to 102 in
 # four public series of three vendors. It falls as f^-2 and shapes the fit only where noise is low.
 STRUCTURE, STRUCTURE_SPREAD = 45.0, 0.6
+EDGE_SPREAD = 0.02  # of the logarithm of the border's response
+BLUR_MM2, BLUR_SPREAD = (
+    0.2,
+    0.3,
+)  # variance of the border's blur: phantoms have 0.08; motion and slanted slices add to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +62,17 @@ class NoiseSpectrum:
         return np.asarray(np.exp(0.5 * _spline(knots, np.minimum(f, knots[-1])) @ np.array(self.log_squared)))
 
 
-def noise_spectrum(hu: NDArray[np.float32], pixel_mm: float) -> NoiseSpectrum | None:
-    """Estimate it from a volume (z, y, x); None where too little even soft tissue is seen."""
+def noise_spectrum(
+    hu: NDArray[np.float32], pixel_mm: float, edge: EdgeResponse | None = None
+) -> NoiseSpectrum | None:
+    """Estimate it from a volume (z, y, x), helped by the lungs' border where that was seen.
+
+    None where too little even soft tissue is seen.
+    """
     spectra = _tissue_spectra(hu)
     if len(spectra) < LEAST_PATCHES:
         return None
-    return _fit(_typical(spectra) * pixel_mm**2, pixel_mm, len(spectra))
+    return _fit(_typical(spectra) * pixel_mm**2, pixel_mm, n_patches=len(spectra), edge=edge)
 
 
 def _typical(spectra: Array) -> Array:
@@ -94,7 +107,7 @@ def _tissue_spectra(hu: NDArray[np.float32]) -> Array:
             places.append((z, 2 * STEP * y, 2 * STEP * x))
             unevenness.append(float(beside[y, x].std()))
     order = np.argsort(unevenness, kind="stable")[: max(ENOUGH_PATCHES, int(EVENEST * len(places)))]
-    chosen = order[:: max(1, len(order) // MOST_PATCHES)]
+    chosen = order[:: max(1, -(-len(order) // MOST_PATCHES))]
     spectra = np.empty((len(chosen), PATCH, PATCH))
     basis, window = _trend(), _window()
     for spectrum, index in zip(spectra, chosen, strict=True):
@@ -176,11 +189,13 @@ def _smearing() -> tuple[Array, Array]:
 def _spline(knots: Array, f: Array) -> Array:
     """Matrix (..., knots) from values at knots to a cubic spline at f, level at 0 and straight at the end."""
     flat = np.zeros(len(knots))
-    basis = CubicSpline(knots, np.eye(len(knots)), bc_type=((1, flat), (2, flat)))
+    basis = CubicSpline(knots, np.eye(len(knots)), bc_type=((2, flat), (2, flat)))
     return np.asarray(basis(f))
 
 
-def _fit(spectrum: Array, pixel_mm: float, n_patches: int) -> NoiseSpectrum | None:
+def _fit(
+    spectrum: Array, pixel_mm: float, *, n_patches: int, edge: EdgeResponse | None
+) -> NoiseSpectrum | None:
     """Robust least squares on the logarithm of the rings, with priors that keep log K^2 smooth."""
     smearing, nodes = _smearing()
     _, ring_f, count = _bins()
@@ -190,27 +205,40 @@ def _fit(spectrum: Array, pixel_mm: float, n_patches: int) -> NoiseSpectrum | No
     if np.count_nonzero(used) < 6:
         return None
     knots = np.append(np.arange(0.0, end - KNOT_STEP / 3, KNOT_STEP), end)
-    weight = np.sqrt(count[used]) / np.sqrt(count[used]).mean() / MISFIT
+    weight = (
+        np.sqrt(count[used]) / np.sqrt(count[used]).mean() / np.hypot(MISFIT, CHANCE / np.sqrt(n_patches))
+    )
     target, above = np.log(seen[used]), np.maximum(f, 0.03)
     spline = _spline(knots, np.minimum(f, end))[:, 1:]
+    rise_spread = RISE_UNSEEN if edge is None else RISE_SPREAD
+    edge_f = np.linspace(0.0, 1.0, 101)
+    edge_spline = 0.5 * _spline(knots, np.minimum(edge_f, end))[:, 1:]
 
     def residuals(p: Array) -> Array:
-        kernel = np.exp(np.clip(spline @ p[2:], -30.0, 30.0))
+        log_squared = p[3:]
+        kernel = np.exp(np.clip(spline @ log_squared, -30.0, 30.0))
         power = kernel * (
             np.exp(np.clip(p[0], -30, 30)) * f + np.exp(np.clip(p[1], -9, 9)) * (above / 0.1) ** -2.0
         )
         fit = weight * (np.log(np.maximum((smearing @ power)[used], 1e-30)) - target)
         structure = (p[1] - np.log(STRUCTURE)) / STRUCTURE_SPREAD
-        bends = np.diff(np.concatenate([[0.0], p[2:]]), 2) / BEND_SPREAD
-        return np.concatenate([fit, [structure, 2.0 * p[2] / RISE_SPREAD], bends])
+        bends = np.diff(np.concatenate([[0.0], log_squared]), 2) / BEND_SPREAD
+        step = np.zeros(0)
+        if edge is not None:
+            blurred = np.exp(
+                np.clip(edge_spline @ log_squared - 2.0 * np.pi**2 * p[2] * edge_f**2, -30.0, 9.0)
+            )
+            step = (response_of(blurred, edge_f) - edge.response) / (EDGE_SPREAD * edge.response)
+        blur = (p[2] - BLUR_MM2) / BLUR_SPREAD
+        return np.concatenate([fit, step, [structure, blur, 2.0 * p[3] / rise_spread], bends])
 
     ramp = np.log(seen[used] / ring_f[used] * pixel_mm)
     level = float(np.mean(ramp[:4]))
-    start = [level, np.log(STRUCTURE)]
+    start = [level, np.log(STRUCTURE), BLUR_MM2]
     flat = np.zeros(len(knots) - 1)
     risen = np.interp(knots[1:], ring_f[used] / pixel_mm, ramp - level)
     # From a flat kernel alone, one that ends within the fitted frequencies was now and then taken for structure.
     fits = [least_squares(residuals, np.append(start, kernel), loss="soft_l1") for kernel in (flat, risen)]
     best = min(fits, key=lambda fit: float(fit.cost)).x
-    values = (0.0, *map(float, best[2:]))
+    values = (0.0, *map(float, best[3:]))
     return NoiseSpectrum(float(np.exp(best[0])), tuple(map(float, knots)), values, n_patches)

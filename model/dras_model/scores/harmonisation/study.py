@@ -17,29 +17,33 @@ from dras_model.scores.harmonisation.bands import (
     MARGIN,
     MOST_GAIN,
     REFERENCE_HALF,
-    SCALES_MM,
+    SCALE_MM,
     Bands,
-    block_statistics,
+    block_values,
     raw_noise_hu,
     split_bands,
+    whole_blocks,
 )
+from dras_model.scores.harmonisation.edges import edge_response
 from dras_model.scores.harmonisation.floor import LEAST_SHARE, Floor, noise_before_floor
 from dras_model.scores.harmonisation.shrinkage import remove_noise, typical_deviation
 from dras_model.scores.harmonisation.spectrum import NoiseSpectrum, noise_spectrum
+from dras_model.scores.lung_values import LungValues
 
 METHOD = "noise-power kernel equalisation and band energies less noise (after Gallardo-Estrella 2016)"
 LARGEST_PIXEL_MM = 1.4  # coarser pixels do not resolve what kernels differ in
 # Shares of lung at the floor, and noise at the reference kernel: beyond, phantoms were off by more than a tenth in
-# most cells. Below, kernels that enhance edges still cost up to a third (decision 0023).
-MOST_AT_FLOOR = 0.15
+# most cells (decision 0023). Undershoot of a strong kernel that fell below the floor is lost, whatever the noise.
+MOST_AT_FLOOR, SOME_AT_FLOOR = 0.25, 0.05
+MOST_ENHANCED_AT_FLOOR = 3.5
 MOST_NOISE_HU = 45.0
-MOST_ENHANCED = 1.1  # above, values are given with a caution
+MOST_ENHANCED, MOST_SURE_NOISE_HU = 1.1, 24.0  # above either, values are given with a caution
 SETTINGS: Mapping[str, str | float] = MappingProxyType(
     {
         "harmonise_method": METHOD,
         "harmonise_reference_half_lp_mm": REFERENCE_HALF,
         "harmonise_most_gain": MOST_GAIN,
-        "harmonise_scales_mm": ", ".join(f"{scale:g}" for scale in SCALES_MM),
+        "harmonise_scale_mm": SCALE_MM,
     }
 )
 SEGMENT_MM = 40.0  # of height, in which noise is taken as one
@@ -50,21 +54,20 @@ Values = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Harmonised:
-    """`volume` is the scan with its lung voxels harmonised, None where `limit` says why not.
+    """`lungs` are the lung voxels harmonised, None where `limit` says why not.
 
-    `caution` says where it is given and may be off by more than a tenth.
-
-    `quality` is what was found in the scan, None where nothing could be.
+    `caution` says where they are given and scores may be off by more than a tenth. `quality` is what was found in
+    the scan, None where nothing could be.
     """
 
-    volume: Volume | None
+    lungs: LungValues | None
     limit: str | None = None
     caution: str | None = None
     quality: HarmonisationQuality | None = None
 
 
 def harmonise(volume: Volume, lungs: LabelMap) -> Harmonised:
-    """Harmonise the lung voxels of an axial scan; everything else of the image stays."""
+    """Harmonise the lung voxels of an axial scan."""
     lung = (lungs.labels == RIGHT) | (lungs.labels == LEFT)
     spacing_mm = volume.grid.spacing_mm
     box = bounding_box(lung, (0, MARGIN, MARGIN))
@@ -73,42 +76,72 @@ def harmonise(volume: Volume, lungs: LabelMap) -> Harmonised:
     if max(spacing_mm[1:]) > LARGEST_PIXEL_MM:
         return Harmonised(None, f"pixels of {spacing_mm[2]:.1f} mm do not resolve a kernel")
     hu, lung = volume.hu[box], lung[box]
-    spectrum = noise_spectrum(volume.hu[box[0]], spacing_mm[2])
+    edge = edge_response(hu, lung, spacing_mm)
+    spectrum = noise_spectrum(volume.hu[box[0]], spacing_mm[2], edge)
     if spectrum is None:
         return Harmonised(None, "too little even soft tissue is seen to tell the kernel")
     tissue_hu = raw_noise_hu(spectrum, spacing_mm[2])
     floor = _floor(hu, lung)
-    if floor is not None and floor.share > MOST_AT_FLOOR:
-        limit = f"{100 * floor.share:.0f} % of the lung lies at the lowest stored value"
+    strongest = _strongest(spectrum)
+    limit = _limit(floor, strongest)
+    if limit is not None:
         return Harmonised(None, limit, None, _found(spectrum, tissue_hu, floor))
     bands = split_bands(hu, lung, spectrum, spacing_mm=spacing_mm, floor=floor)
     clean, noise_hu = _remove_noise(bands, spacing_mm)
     quality = _found(spectrum, tissue_hu, floor, noise_hu)
     if noise_hu > MOST_NOISE_HU:
         return Harmonised(None, f"noise of {noise_hu:.0f} HU at the reference kernel", None, quality)
-    out = volume.hu.copy()
-    out[box][lung] = clean
-    return Harmonised(Volume(out, volume.grid), None, _caution(spectrum), quality)
+    return Harmonised(LungValues(volume.grid, clean), None, _caution(strongest, noise_hu), quality)
 
 
-def _caution(spectrum: NoiseSpectrum) -> str | None:
-    strongest = float(spectrum.kernel(np.linspace(0.1, 0.5, 17)).max())
-    if strongest <= MOST_ENHANCED:
-        return None
-    return (
-        f"edges were enhanced {strongest:.1f}-fold; on phantoms LAA-950 then came out up to a third too low,"
-        " and of 1 %, under a kernel that rises as f, more than twice too high"
-    )
+def _strongest(spectrum: NoiseSpectrum) -> float:
+    """How strongly any frequency is enhanced."""
+    return float(spectrum.kernel(np.linspace(0.1, 0.5, 17)).max())
+
+
+def _limit(floor: Floor | None, strongest: float) -> str | None:
+    """Why the lowest stored value has taken too much to give anything, if so."""
+    share = 0.0 if floor is None else floor.share
+    if share > MOST_AT_FLOOR:
+        return f"{100 * share:.0f} % of the lung lies at the lowest stored value"
+    if share > SOME_AT_FLOOR and strongest > MOST_ENHANCED_AT_FLOOR:
+        return (
+            f"edges were enhanced {strongest:.1f}-fold, and {100 * share:.0f} % of the lung lies at the lowest"
+            " stored value"
+        )
+    return None
+
+
+def _caution(strongest: float, noise_hu: float) -> str | None:
+    """Say where a value may be off by more than a tenth, with what phantoms showed."""
+    doubts = []
+    if strongest > MOST_ENHANCED:
+        doubts.append(
+            f"edges were enhanced {strongest:.1f}-fold (on phantoms LAA-950 was then within 10 %, but under a"
+            " kernel that rises as f 13 % too low to 16 % too high)"
+        )
+    if noise_hu > MOST_SURE_NOISE_HU:
+        doubts.append(
+            f"noise was {noise_hu:.0f} HU at the reference kernel (on phantoms LAA-950 was then up to 11 % too"
+            " high)"
+        )
+    return "; ".join(doubts) or None
 
 
 def _floor(hu: Values, lung: NDArray[np.bool_]) -> Floor | None:
-    """The stored minimum, where lung lies on it, with the noise that fell below; None where none does."""
-    lowest = float(np.min(hu, where=lung, initial=np.inf))
-    share = np.count_nonzero(lung & (hu == lowest)) / np.count_nonzero(lung)
+    """The stored minimum, where lung lies on it, with the noise that fell below; None where none does.
+
+    Told from 48 slices at least: a share that matters is seen in them.
+    """
+    chosen = slice(None, None, max(1, len(hu) // 48))
+    hu, lung = hu[chosen], lung[chosen]
+    values = hu[lung]
+    lowest = float(values.min(initial=np.inf))
+    share = np.count_nonzero(values == lowest) / max(values.size, 1)
     if share < LEAST_SHARE:
         return None
-    chosen = slice(None, None, max(1, len(hu) // 48))
-    mean, deviation, _ = block_statistics(hu[chosen], lung[chosen])
+    blocks = block_values(hu, whole_blocks(lung))
+    mean, deviation = blocks.mean(axis=(1, 2)), blocks.std(axis=(1, 2))
     thin = mean < LUNG_HU
     if np.count_nonzero(thin) < LEAST_BLOCKS:
         return None
@@ -126,7 +159,7 @@ def _remove_noise(bands: Bands, spacing_mm: Spacing) -> tuple[Values, float]:
     n_slices = len(bands.starts) - 1
     n_segments = max(1, round(n_slices * spacing_mm[0] / SEGMENT_MM))
     edges = [round(n_slices * i / n_segments) for i in range(n_segments + 1)]
-    overall = typical_deviation(bands.block_hu) / bands.noise_hu[-1] if len(bands.block_hu) else 1.0
+    overall = typical_deviation(bands.block_hu) / bands.noise.detail_hu if len(bands.block_hu) else 1.0
     clean = np.empty_like(bands.coarse)
     levels = np.zeros(n_segments)
 
@@ -135,18 +168,19 @@ def _remove_noise(bands: Bands, spacing_mm: Spacing) -> tuple[Values, float]:
             low, high = edges[index], edges[index + 1]
             within = (bands.block_slice >= low) & (bands.block_slice < high)
             enough = np.count_nonzero(within) >= LEAST_BLOCKS
-            level = typical_deviation(bands.block_hu[within]) / bands.noise_hu[-1] if enough else overall
+            level = typical_deviation(bands.block_hu[within]) / bands.noise.detail_hu if enough else overall
             part = slice(bands.starts[low], bands.starts[high])
             clean[part] = remove_noise(
                 bands.coarse[part],
-                [detail[part] for detail in bands.details],
-                [level * noise for noise in bands.noise_hu],
+                bands.detail[part],
+                alone_hu=level * bands.noise.alone_hu,
+                left_hu=level * bands.noise.left_hu,
             )
             levels[index] = level
 
     each_slab(work, n_segments)
     voxels = np.diff(bands.starts[edges])
-    return clean, float(levels @ voxels / voxels.sum()) * bands.total_hu
+    return clean, float(levels @ voxels / voxels.sum()) * bands.noise.total_hu
 
 
 def _found(

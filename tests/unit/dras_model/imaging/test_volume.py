@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dras_model.imaging.volume import GeometryError, Grid, LabelMap, Volume
+from dras_model.imaging.volume import GeometryError, Grid, LabelMap, Volume, slice_axis
 
 ORIENTATIONS = ["".join(letters) for axes in permutations(("RL", "AP", "IS")) for letters in product(*axes)]
 
@@ -25,6 +25,24 @@ def _volume(grid: Grid) -> Volume:
 def test_an_axial_dicom_grid_is_lps() -> None:
     assert _grid().orientation == "LPS"
     assert _grid().spacing_mm == pytest.approx((2.5, 0.8, 0.7))
+
+
+@pytest.mark.parametrize(
+    ("spacing_mm", "axis"),
+    [
+        ((5.0, 0.7, 0.7), 0),
+        ((0.7, 5.0, 0.7), 1),
+        ((0.7, 0.7, 0.625), 2),  # slices finer than the pixels
+        ((3.9873, 4.1666, 4.1667), 0),  # pixels that differ by the rounding of a header
+        ((0.7, 0.9, 3.0), 2),
+        ((1.0, 1.0, 1.0), 0),
+    ],
+)
+def test_slices_lie_along_the_axis_whose_spacing_the_square_pixels_do_not_share(
+    spacing_mm: tuple[float, float, float], axis: int
+) -> None:
+    assert slice_axis(spacing_mm) == axis
+    assert Grid((4, 5, 6), np.diag([*spacing_mm, 1.0])[[2, 1, 0, 3]]).slice_axis == axis
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)

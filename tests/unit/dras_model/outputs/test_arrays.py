@@ -1,12 +1,10 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from dras_model.imaging.atlas import LEFT, RIGHT, Atlas
-from dras_model.imaging.patches import Patches
 from dras_model.imaging.volume import Grid, LabelMap
-from dras_model.outputs.arrays import feature_map, write_features
+from dras_model.outputs.arrays import feature_map
+from dras_model.outputs.features import Features, Lattice
 
 STEP = 26
 # (x, y, z); the lattice has 2 x 2 x 3 places, of which five are taken, in no order.
@@ -26,8 +24,17 @@ def _embeddings() -> np.ndarray:
     return np.arange(15, dtype=np.float32).reshape(5, 3)
 
 
+def _map(valid: np.ndarray, atlas: Atlas) -> tuple[np.ndarray, Grid]:
+    features = Features(
+        embeddings=_embeddings(), corners=atlas.corners, locations=atlas.locations, valid=valid,
+        inside=np.ones(5, np.float32), lung_fraction=np.ones(5, np.float32), corner_mm=np.zeros((5, 3)),
+        densitometry={}, lattice=Lattice.of(atlas),
+    )  # fmt: skip
+    return feature_map(features, Lattice.of(atlas))
+
+
 def test_every_embedding_lies_at_its_place_of_the_lattice(lattice: Atlas) -> None:
-    array, _ = feature_map(_embeddings(), np.ones(5, bool), lattice)
+    array, _ = _map(np.ones(5, bool), lattice)
     assert array.shape == (3, 2, 2, 3)
     for (x, y, z), embedding in zip(PLACES, _embeddings(), strict=True):
         assert array[z, y, x].tolist() == embedding.tolist()
@@ -35,7 +42,7 @@ def test_every_embedding_lies_at_its_place_of_the_lattice(lattice: Atlas) -> Non
 
 def test_invalid_patches_and_places_without_a_patch_are_nan(lattice: Atlas) -> None:
     valid = np.array([True, True, False, True, True])
-    array, _ = feature_map(_embeddings(), valid, lattice)
+    array, _ = _map(valid, lattice)
     x, y, z = PLACES[2]
     assert np.isnan(array[z, y, x]).all()
     assert np.isfinite(array).all(axis=-1).sum() == 4
@@ -43,12 +50,12 @@ def test_invalid_patches_and_places_without_a_patch_are_nan(lattice: Atlas) -> N
 
 
 def test_no_valid_patch_gives_a_map_of_nan(lattice: Atlas) -> None:
-    array, _ = feature_map(_embeddings(), np.zeros(5, bool), lattice)
+    array, _ = _map(np.zeros(5, bool), lattice)
     assert np.isnan(array).all()
 
 
 def test_a_voxel_of_the_map_is_as_wide_as_the_step_and_centred_on_its_patch(lattice: Atlas) -> None:
-    _, grid = feature_map(_embeddings(), np.ones(5, bool), lattice)
+    _, grid = _map(np.ones(5, bool), lattice)
     assert grid.spacing_mm == (26.0, 26.0, 26.0)
     assert grid.orientation == "LAS"
     for x, y, z in PLACES:
@@ -56,23 +63,3 @@ def test_a_voxel_of_the_map_is_as_wide_as_the_step_and_centred_on_its_patch(latt
         # By hand from the affine above: x grows to the left from -30, y to the front from 40, z up from -200.
         centre = [corner[0] + 15.5 - 30, 40 - (corner[1] + 15.5), corner[2] + 15.5 - 200]
         np.testing.assert_allclose(grid.to_world(np.array([z, y, x])), centre)
-
-
-def test_features_hold_a_row_a_patch_and_equal_bytes_for_equal_content(
-    lattice: Atlas, tmp_path: Path
-) -> None:
-    patches = Patches(
-        hu=np.zeros((5, 32, 32, 32), np.int16),
-        inside=np.array([1, 1, 0.5, 1, 1], np.float32),
-        lung_fraction=np.array([1, 1, 1, 0.01, 1], np.float32),
-        corner_mm=np.zeros((5, 3)),
-    )
-    columns = {"laa950": np.array([1, 2, 3, 4, np.nan], np.float32)}
-    for name in ("one.npz", "other.npz"):
-        write_features(tmp_path / name, patches, lattice, embeddings=_embeddings(), densitometry=columns)
-    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "other.npz").read_bytes()
-    with np.load(tmp_path / "one.npz", allow_pickle=False) as stored:
-        assert stored["valid"].tolist() == [True, True, False, False, True]
-        assert stored["corners"].tolist() == CORNERS.tolist()
-        assert {len(stored[name]) for name in stored.files} == {5}
-        np.testing.assert_array_equal(stored["laa950"], columns["laa950"])

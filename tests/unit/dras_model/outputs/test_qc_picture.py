@@ -41,15 +41,20 @@ def _chest(marker_mm: np.ndarray | None = None) -> tuple[Volume, LabelMap]:
     return Volume(hu, grid).oriented("LAS"), LabelMap(labels, grid).oriented("LAS")
 
 
-@pytest.fixture
-def draw(result: StudyResult, tmp_path: Path) -> Draw:
-    """The picture of a chest with a marker, as grey values (rows, columns)."""
+@pytest.fixture(scope="module")
+def draw(result: StudyResult, tmp_path_factory: pytest.TempPathFactory) -> Draw:
+    """The picture of a chest with a marker, as grey values (rows, columns); each is drawn once."""
+    path = tmp_path_factory.mktemp("qc") / "qc.png"
+    drawn: dict[bytes, np.ndarray] = {}
 
     def picture(marker_mm: np.ndarray | None) -> np.ndarray:
-        volume, lungs = _chest(marker_mm)
-        draw_qc(tmp_path / "qc.png", result=result, volume=volume, lungs=lungs, patches=NO_PATCHES)
-        with Image.open(tmp_path / "qc.png") as image:
-            return np.asarray(image.convert("L")).astype(int)
+        key = b"" if marker_mm is None else marker_mm.tobytes()
+        if key not in drawn:
+            volume, lungs = _chest(marker_mm)
+            draw_qc(path, result=result, volume=volume, lungs=lungs, patches=NO_PATCHES)
+            with Image.open(path) as image:
+                drawn[key] = np.asarray(image.convert("L")).astype(int)
+        return drawn[key]
 
     return picture
 

@@ -3,7 +3,7 @@ import io
 
 import numpy as np
 
-from dras_model.imaging.patches import Patches
+from dras_model.outputs.features import Features
 from dras_model.outputs.tables import HEADER, patches_csv, regions_csv
 from dras_model.results.phenotypes import COLUMNS
 from dras_model.results.study import Region, StudyResult
@@ -65,14 +65,18 @@ def test_the_harmonised_image_has_rows_of_its_own(result: StudyResult) -> None:
 
 
 def test_a_patch_is_a_row_with_its_validity_and_no_number_where_it_holds_no_lung() -> None:
-    patches = Patches(
-        hu=np.zeros((2, 32, 32, 32), np.int16),
+    features = Features(
+        embeddings=np.zeros((2, 3), np.float32),
+        corners=np.zeros((2, 3), np.int64),
+        locations=np.zeros((2, 3), np.float32),
+        valid=np.array([True, False]),
         inside=np.array([1.0, 0.5], np.float32),
         lung_fraction=np.array([0.25, 0.0], np.float32),
         corner_mm=np.zeros((2, 3)),
+        densitometry={"laa950": np.array([1 / 3, np.nan], np.float32)},
+        lattice=None,
     )
-    columns = {"laa950": np.array([1 / 3, np.nan], np.float32)}
-    assert patches_csv(patches, columns).splitlines() == [
+    assert patches_csv(features).splitlines() == [
         "patch,valid,inside,lung_fraction,laa950",
         "0,1,1,0.25,0.3333333",
         "1,0,0.5,0,",

@@ -8,7 +8,8 @@ from dras_model.results.codes import CODES, Code, Kind, render
 from dras_model.results.errors import SetupRefused, StudyRefused
 from dras_model.results.study import StudyWarning
 
-PACKAGES = Path(__file__).parents[4] / "model" / "dras_model"
+ROOT = Path(__file__).parents[4]
+PACKAGES = (ROOT / "model" / "dras_model", ROOT / "training" / "dras_training")
 
 
 def test_every_code_has_its_sentence() -> None:
@@ -24,7 +25,7 @@ def test_a_sentence_begins_with_a_capital_or_a_field_and_ends_with_a_stop(code: 
 
 @pytest.mark.parametrize("code", list(Code))
 def test_every_code_is_raised_somewhere(code: Code) -> None:
-    users = [path for path in PACKAGES.rglob("*.py") if path.name != "codes.py"]
+    users = [path for place in PACKAGES for path in place.rglob("*.py") if path.name != "codes.py"]
     assert any(f"Code.{code.name}" in path.read_text("utf-8") for path in users)
 
 

@@ -101,6 +101,7 @@ def test_a_header_that_contradicts_the_caller_is_told() -> None:
         (None, (0.7, 0.7, 5.0), 5.0),  # stored sagittal
         (None, (0.7, 9.0, 0.7), 9.0),  # stored coronal
         (1.0, (2.0, 0.7, 0.7), 2.0),  # slices with gaps
+        (None, (3.99, 4.17, 4.17), 3.99),  # slices finer than the pixels
     ],
 )
 def test_thickness_is_the_larger_of_what_is_stated_and_the_distance_along_any_axis(

@@ -3,7 +3,7 @@ import pytest
 
 from dras_model.imaging.volume import Grid
 from dras_model.results.codes import Code
-from dras_model.results.study import ImageQuality, LungQuality, RegistrationQuality
+from dras_model.results.study import ImageQuality, LungQuality, RegistrationQuality, StudyWarning
 from dras_model.scores.limits import Limits
 from dras_model.scores.plausibility import (
     cut_percent,
@@ -11,6 +11,7 @@ from dras_model.scores.plausibility import (
     image_warnings,
     lung_warnings,
     registration_warnings,
+    told_once,
 )
 
 from .conftest import codes_of
@@ -113,10 +114,30 @@ def test_a_number_outside_the_verified_range_is_told_with_the_range() -> None:
     assert codes_of(domain_warnings(coarse, 4.0, lungs=LUNGS, image=IMAGE)) == {Code.OUT_OF_DOMAIN}
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_the_size_of_a_pixel_is_that_of_the_pixels_whichever_axis_the_slices_lie_along(axis: int) -> None:
+    spacing_mm = [4.17, 4.17, 4.17]
+    spacing_mm[axis] = 3.99
+    grid = Grid((10, 10, 10), np.diag([*spacing_mm, 1.0])[[2, 1, 0, 3]])
+    (warning,) = domain_warnings(grid, 3.99, lungs=LUNGS, image=IMAGE)
+    assert warning.message.startswith("The size of a pixel is 4.17 mm")
+
+
 def test_a_limit_that_a_caller_sets_is_the_one_that_counts() -> None:
     assert codes_of(lung_warnings(LUNGS, Limits(inspired_hu=-900.0))) == {Code.NOT_INSPIRATION}
     assert codes_of(image_warnings(IMAGE, Limits(noise_hu=10.0))) == {Code.HIGH_NOISE}
     assert codes_of(registration_warnings(ALIGNED, Limits(least_dice=0.95))) == {Code.REGISTRATION_SUSPECT}
+
+
+def test_what_header_and_image_say_alike_is_said_once_with_both_reasons() -> None:
+    said = StudyWarning.of(Code.NOT_INSPIRATION, evidence="it is said to be at expiration")
+    dense = StudyWarning.of(Code.NOT_INSPIRATION, severe=True, evidence="mean lung density -600 HU")
+    cut = lung_warnings(LUNGS.model_copy(update={"touches_top_percent": 9.0, "touches_bottom_percent": 8.0}))
+    joined, *rest = told_once([said, *cut, dense])
+    assert joined.code is Code.NOT_INSPIRATION
+    assert joined.severity == "severe"
+    assert joined.evidence["evidence"] == "it is said to be at expiration, mean lung density -600 HU"
+    assert rest == cut  # of the top and of the bottom: two things
 
 
 def test_a_warning_carries_the_numbers_behind_it() -> None:

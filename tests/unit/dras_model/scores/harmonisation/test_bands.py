@@ -27,11 +27,12 @@ def test_the_bands_add_up_to_the_scan_at_the_reference_kernel() -> None:
     curve = _spectrum("standard", 25.0)
     scan = blurred(exact, 0.75, curve.kernel)  # by another way through the same kernel
     bands = split_bands(scan, inside, curve, spacing_mm=SPACING, floor=None)
-    found = bands.coarse + sum(bands.details)
-    np.testing.assert_allclose(found, blurred(exact, 0.75, reference_kernel)[inside], atol=0.5)
+    np.testing.assert_allclose(
+        bands.coarse + bands.detail, blurred(exact, 0.75, reference_kernel)[inside], atol=0.5
+    )
 
 
-def test_noise_is_foretold_for_every_band() -> None:
+def test_the_noise_of_the_detail_is_foretold() -> None:
     exact = np.full((24, 160, 160), -870.0)
     inside = np.zeros(exact.shape, dtype=np.bool_)
     inside[:, 32:-32, 32:-32] = True
@@ -43,8 +44,11 @@ def test_noise_is_foretold_for_every_band() -> None:
         spacing_mm=SPACING,
         floor=None,
     )
-    for detail, noise_hu in zip(bands.details, bands.noise_hu, strict=True):
-        assert detail.std() == pytest.approx(noise_hu, rel=0.15)
+    follows = np.cov(bands.coarse, bands.detail)[0, 1] / bands.coarse.var()
+    assert bands.detail.std() == pytest.approx(bands.noise.detail_hu, rel=0.1)
+    assert (bands.coarse + bands.detail).std() == pytest.approx(bands.noise.total_hu, rel=0.1)
+    assert (bands.detail - follows * bands.coarse).std() == pytest.approx(bands.noise.alone_hu, rel=0.1)
+    assert (1.0 + follows) * bands.coarse.std() == pytest.approx(bands.noise.left_hu, rel=0.15)
 
 
 def test_the_scans_own_noise_is_what_was_asked_for() -> None:

@@ -10,7 +10,7 @@ PYTEST_ARGS ?= -n auto --dist loadfile
 #   make test TORCH="torch==2.13.0+cpu --extra-index-url <index of CPU builds>"
 TORCH ?= torch==2.13.0
 
-.PHONY: help setup setup-dev demo test check format schema docs bench clean
+.PHONY: help setup setup-dev demo test check format schema docs bench soak clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -22,7 +22,7 @@ setup-dev: $(VENV)/.installed-dev
 demo: setup  ## run one study through the service; STUDY=path takes a DICOM folder or zip, OUT=folder
 	$(BIN)/dras demo $(if $(STUDY),"$(STUDY)") --out "$(OUT)"
 
-test: setup-dev  ## run every test
+test: setup-dev test-programs  ## run every test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: setup-dev  ## format, lint, types, layers, sizes
@@ -37,11 +37,12 @@ format: setup-dev  ## rewrite the code in the house format
 	$(BIN)/ruff check --fix .
 
 schema: setup-dev  ## publish the JSON Schemas of a result, a pair and a comparison
-	for name in result pair comparison; do \
-	    $(BIN)/python -m dras_model.results.schema $$name > docs/schema/$$name-1.0.json || exit 1; done
+	for schema in result-1.1 pair-1.0 comparison-1.0; do \
+	    $(BIN)/python -m dras_model.results.schema $${schema%-*} > docs/schema/$$schema.json || exit 1; done
 
-docs: setup-dev  ## print the definitions of the scores into docs/scores.md
+docs: setup-dev  ## print docs/scores.md and docs/settings.md from the code
 	$(BIN)/python -m dras_model.scores.documentation > docs/scores.md
+	$(BIN)/python -m dras_service.reference > docs/settings.md
 
 bench: setup-dev  ## time every stage; JSON into benchmarks/results (half an hour; not ANTs itself)
 	$(BIN)/python benchmarks/pipeline.py
@@ -53,6 +54,12 @@ bench: setup-dev  ## time every stage; JSON into benchmarks/results (half an hou
 	$(BIN)/python benchmarks/harmonisation.py
 	$(BIN)/python benchmarks/paired.py
 	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/outputs.py
+	$(BIN)/python benchmarks/workers.py
+
+soak: setup-dev test-programs  ## kill the service a thousand times and count; figures into docs/soak.json (half an hour)
+	cd tests && ../$(BIN)/python -m integration.reliability.soak --kills 1050 --json ../docs/soak.json
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) $(OUT) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
@@ -70,6 +77,26 @@ install-venv-module:
 	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy python3-venv; \
 	else \
 	    echo "Python's venv module is missing; install it, e.g. with: sudo apt install python3-venv" >&2; exit 1; \
+	fi
+
+# Programs of others that DICOM objects are held against: a validator, readers, a PACS. Where they cannot be
+# installed the tests that need them are skipped, by name. Debian starts Orthanc as a service when it installs it,
+# unless a policy says no.
+# So are those of the service against Redis and PostgreSQL, which tests start on ports of their own.
+TEST_PROGRAMS := dciodvfy dsrdump Orthanc redis-server pg_ctlcluster
+.PHONY: test-programs
+test-programs:
+	@missing=; for name in $(TEST_PROGRAMS); do command -v $$name >/dev/null || missing="$$missing $$name"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    policy=/usr/sbin/policy-rc.d; \
+	    if [ ! -e $$policy ]; then \
+	        printf '#!/bin/sh\nexit 101\n' > $$policy && chmod +x $$policy && trap "rm -f $$policy" EXIT; \
+	    fi; \
+	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
+	        dicom3tools dcmtk orthanc redis-server postgresql || echo "Not installed:$$missing; tests that need them are skipped." >&2; \
+	else \
+	    echo "Not installed:$$missing; tests that need them are skipped." >&2; \
 	fi
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python

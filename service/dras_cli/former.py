@@ -15,6 +15,13 @@ RESULT_FILES = frozenset(
         "feature_map.nii.gz",
         "qc.png",
         "truth.json",
+        "regions.parquet",
+        "patches.parquet",
+        "lungs.nii.gz",
+        "laa_map.nii.gz",
+        "key_images.npz",
+        "report.html",
+        "report.pdf",
     }
 )
 

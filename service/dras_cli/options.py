@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -122,6 +123,11 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:  # size: 
     @click.option(
         "--limits", type=AnyPath, metavar="FILE.toml", help="Limits of scores and warnings by name."
     )
+    @click.option(
+        "--dicom",
+        is_flag=True,
+        help="Also write a DICOM SR, SEG and Parametric Map; they repeat the patient's name of the source.",
+    )
     @functools.wraps(command)
     def collect(
         *, series: str | None, segmenter: str | None, limits: Path | None, lobes: Path | None, **rest: Any
@@ -131,7 +137,7 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:  # size: 
             raise click.UsageError("give a lung mask or a segmenter, not both")
         if lung_labels is not None and lung_mask is None:
             raise click.UsageError("--lung-labels belongs to --lung-mask")
-        from dras_model.pipeline import Choices  # noqa: PLC0415 - only where a study is computed
+        from dras_model.choices import Choices  # noqa: PLC0415 - only where a study is computed
         from dras_model.scores.limits import Limits, read_limits  # noqa: PLC0415
         from dras_model.scores.scoring import ScoringChoices  # noqa: PLC0415
 
@@ -139,7 +145,31 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:  # size: 
         scoring = ScoringChoices(
             rest.pop("phase"), rest.pop("reference_volume_ml"), lobes, chosen, rest.pop("harmonise")
         )
-        return command(choices=Choices(series, segmenter, scoring, lung_mask, lung_labels), **rest)
+        choices = Choices(series, segmenter, scoring, lung_mask, lung_labels, rest.pop("dicom"))
+        return command(choices=choices, **rest)
+
+    return collect
+
+
+def page_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--label`, `--date` and `--paper` of a report, given to the command as `page`."""
+
+    @click.option("--label", metavar="TEXT", help="Your own name of the study, for the report.")
+    @click.option(
+        "--date", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="The date on the report."
+    )
+    @click.option("--paper", type=click.Choice(["a4", "letter"]), default="a4", show_default=True)
+    @functools.wraps(command)
+    def collect(
+        *, label: str | None, date: datetime | None, paper: Literal["a4", "letter"], **rest: Any
+    ) -> Any:
+        from dras_model.outputs.report.page import Page  # noqa: PLC0415 - only where a result is written
+
+        try:
+            page = Page(label, None if date is None else date.date(), paper)
+        except ValueError as fault:
+            raise click.UsageError(f"--label: {fault}") from fault
+        return command(page=page, **rest)
 
     return collect
 
@@ -180,6 +210,32 @@ def atlas_option(command: _Command) -> _Command:
         "--atlas", metavar="NAME|PATH", help="Atlas the weights are for; the built-in one by default."
     )
     return option(command)
+
+
+def key_file_option(command: _Command) -> _Command:
+    """Add `--key-file`, whose content the command gets as `key`: a key itself would stay in the shell's history."""
+    option = click.option(
+        "--key-file",
+        "key",
+        type=AnyPath,
+        callback=_read_key,
+        metavar="FILE",
+        help="File that holds the service's key; the variable DRAS_API_KEY by default.",
+    )
+    return option(command)
+
+
+def _read_key(_ctx: click.Context, _parameter: click.Parameter, path: Path | None) -> str | None:
+    """Return the key in a file. Raises click.BadParameter; what the file holds is not repeated."""
+    if path is None:
+        return None
+    try:
+        key = path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.BadParameter("the file cannot be read") from error
+    if not key.isprintable() or not key or " " in key:
+        raise click.BadParameter("the file holds no key")
+    return key
 
 
 def _answer_in_json(ctx: click.Context, _parameter: click.Parameter, value: bool) -> bool:

@@ -51,6 +51,14 @@ def job_bar() -> Iterator[Callable[[JobView], None]]:
 
 
 @contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[float], None]]:
+    """Yield a callable of the fraction done that draws one bar."""
+    with _bars() as progress:
+        task = progress.add_task(what, total=1.0)
+        yield lambda fraction: progress.update(task, completed=fraction)
+
+
+@contextmanager
 def busy(what: str) -> Iterator[None]:
     """Draw that something runs whose end is not known."""
     with _bars() as progress:

@@ -70,7 +70,10 @@ def scores_table(scores: Sequence[Score]) -> Table:
     """Return regions as rows and, as columns, the headline scores that any region has a value of."""
     headline = {"raw": HEADLINE, "harmonised": HARMONISED_HEADLINE}
     shown = [score for score in scores if score.code in headline[score.image]]
-    units = {(score.code, score.image): score.unit for score in shown if score.value is not None}
+    given = {(score.code, score.image): score.unit for score in shown if score.value is not None}
+    codes = list(dict.fromkeys(code for code, _ in given))
+    # What is harmonised stands beside what was measured.
+    units = dict(sorted(given.items(), key=lambda column: codes.index(column[0][0])))
     table = Table(
         title="Regional scores",
         title_justify="left",

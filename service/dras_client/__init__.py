@@ -2,6 +2,7 @@
 
 from dras_client.client import Client
 from dras_client.errors import (
+    AccessRefused,
     ArtifactNotFound,
     DownloadCorrupt,
     DrasClientError,
@@ -21,6 +22,7 @@ from dras_client.errors import (
 from dras_client.jobs import Job
 
 __all__ = [
+    "AccessRefused",
     "ArtifactNotFound",
     "Client",
     "DownloadCorrupt",

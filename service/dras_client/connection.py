@@ -5,7 +5,8 @@ What can be repeated without a second effect is: any GET, and an upload whose co
 
 import ipaddress
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -14,11 +15,13 @@ from pydantic import BaseModel, ValidationError
 
 from dras_client.errors import ServiceUnreachable, UnexpectedAnswer, raise_for_problem, translated
 from dras_client.payload import Payload, Progress, counted
+from dras_service.api.events import JobEventView
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _Answer = TypeVar("_Answer")
 
 _FIRST_PAUSE_S, _MOST_PAUSE_S = 0.2, 5.0
+_DATA = "data: "
 _BUSY = frozenset({502, 503, 504})
 
 
@@ -31,6 +34,7 @@ class Connection:
         *,
         timeout_s: float,
         retry_for_s: float,
+        key: str | None = None,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         self.url = url.rstrip("/")
@@ -41,6 +45,7 @@ class Connection:
                 raise httpx2.UnsupportedProtocol("no http or https address")
             self._http = httpx2.Client(
                 base_url=base,
+                headers={} if key is None else {"Authorization": f"Bearer {key}"},
                 timeout=timeout_s,
                 transport=transport,
                 verify=base.scheme
@@ -52,9 +57,36 @@ class Connection:
         """Close all connections."""
         self._http.close()
 
-    def get(self, path: str, model: type[_Model]) -> _Model:
+    def get(
+        self, path: str, model: type[_Model], *, params: Mapping[str, str | list[str]] | None = None
+    ) -> _Model:
         """Return what is at `path`. Raises DrasClientError."""
-        return self._parse(self._repeat(lambda: self._send(self._http.build_request("GET", path))), model)
+        request = self._http.build_request("GET", path, params=params)
+        return self._parse(self._repeat(lambda: self._send(request)), model)
+
+    def ask(self, path: str, model: type[_Model]) -> _Model:
+        """POST without a body, where asking again does no harm. Raises DrasClientError."""
+        return self._parse(self._repeat(lambda: self._send(self._http.build_request("POST", path))), model)
+
+    def delete(self, path: str) -> None:
+        """Remove what is at `path`. Raises DrasClientError."""
+        self._repeat(lambda: self._send(self._http.build_request("DELETE", path)), only_refused=True)
+
+    def events(self, path: str, *, after: int | None) -> Iterator[JobEventView]:
+        """Yield the events at `path` until the stream ends. Raises DrasClientError."""
+        headers = {} if after is None else {"Last-Event-ID": str(after)}
+        request = self._http.build_request("GET", path, headers=headers)
+        response = self._repeat(lambda: self._send(request, stream=True))
+        try:
+            with translated(self.url):
+                # Of the format's fields (HTML, 9.2.6) the service writes data on one line.
+                for line in response.iter_lines():
+                    if line.startswith(_DATA):
+                        yield JobEventView.model_validate_json(line.removeprefix(_DATA))
+        except ValidationError as error:
+            raise _unexpected(self.url) from error
+        finally:
+            response.close()
 
     def get_with_pause(self, path: str, model: type[_Model]) -> tuple[_Model, float | None]:
         """Return what is at `path`, and after how many seconds to ask again. Raises DrasClientError."""
@@ -71,9 +103,14 @@ class Connection:
         on_progress: Progress | None,
     ) -> _Model:
         """Send a body once it is known that somebody listens. Raises DrasClientError."""
+        key = f'"{uuid.uuid4()}"'  # a proxy that sends the request again makes no second job
 
         def send() -> httpx2.Response:
-            headers = {"Content-Type": payload.content_type, "Content-Length": str(payload.size_bytes)}
+            headers = {
+                "Content-Type": payload.content_type,
+                "Content-Length": str(payload.size_bytes),
+                "Idempotency-Key": key,
+            }
             blocks = counted(payload, on_progress)
             return self._send(
                 self._http.build_request("POST", path, params=params, content=blocks, headers=headers)
@@ -121,9 +158,11 @@ class Connection:
         try:
             return model.model_validate_json(response.content)
         except ValidationError as error:
-            raise UnexpectedAnswer(
-                f"What answers at {self.url} is no dras service of this version."
-            ) from error
+            raise _unexpected(self.url) from error
+
+
+def _unexpected(url: str) -> UnexpectedAnswer:
+    return UnexpectedAnswer(f"What answers at {url} is no dras service of this version.")
 
 
 def _retry_after_s(response: httpx2.Response) -> float | None:

@@ -9,6 +9,7 @@ DrasClientError
 ├── WaitTimedOut          the job has not ended in the time given
 ├── DownloadCorrupt       a file arrived with another hash than the service announced
 └── ProblemError          the service says no, with `code`, `status`, `title` and `detail`
+    ├── AccessRefused     no valid key was sent, or the key may not do that
     ├── UnknownBundle     the service offers no model bundle of this name; `detail` lists those it offers
     ├── JobNotFound       no job has this id
     ├── ArtifactNotFound  the job has no file of this name
@@ -71,6 +72,10 @@ class ProblemError(DrasClientError):
         super().__init__(f"{self.study_code or self.code}: {self.detail}")
 
 
+class AccessRefused(ProblemError):
+    """The service lets nobody in without a valid key, or this key may not do that."""
+
+
 class UnknownBundle(ProblemError):
     """The service offers no model bundle of this name."""
 
@@ -97,6 +102,8 @@ class JobFailed(ProblemError):
 
 _OF_CODE: Mapping[str, type[ProblemError]] = MappingProxyType(
     {
+        ProblemCode.UNAUTHENTICATED: AccessRefused,
+        ProblemCode.SCOPE_MISSING: AccessRefused,
         ProblemCode.UNKNOWN_BUNDLE: UnknownBundle,
         ProblemCode.JOB_NOT_FOUND: JobNotFound,
         ProblemCode.ARTIFACT_NOT_FOUND: ArtifactNotFound,

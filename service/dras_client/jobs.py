@@ -41,6 +41,15 @@ class Job:
         self.view = self._connection.get(self._path, JobView)
         return self.view
 
+    def cancel(self) -> JobView:
+        """Have the job stopped; one that runs may take a moment. One that has ended stays as it is."""
+        self.view = self._connection.ask(f"{self._path}/cancel", JobView)
+        return self.view
+
+    def remove(self) -> None:
+        """Have the job, its result and its files removed. Raises ProblemError JOB_NOT_FINAL before it has ended."""
+        self._connection.delete(self._path)
+
     def wait(
         self,
         timeout_s: float | None = None,

@@ -1,13 +1,13 @@
 """`dras serve`: gateway and worker as one command, on one machine, with nothing to install.
 
 The gateway runs in this process, the worker in one of its own that is started again when it dies.
-Both end with this process. There is no authentication yet, so nothing but loopback is bound.
+Both end with this process. Without authentication nothing but loopback is bound.
 """
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -16,12 +16,18 @@ import uvicorn
 
 from dras_service.errors import CannotServe
 from dras_service.gateway.app import create_app
+from dras_service.gateway.auth_binding import check_binding, guarded
+from dras_service.gateway.door import Door
+from dras_service.gateway.protocol import BoundedProtocol
+from dras_service.observability.tracing import open_tracing
+from dras_service.operation import metrics_port, recorded
 from dras_service.queue.app import create_celery
 from dras_service.queue.hints import Hints
 from dras_service.settings import Settings
-from dras_service.store.blobs import BlobStore
-from dras_service.store.jobs import JobStore
-from dras_service.store.schema import open_engine
+from dras_service.store.engine import open_engine
+from dras_service.store.errors import StoreError
+from dras_service.store.opening import open_blobs
+from dras_service.store.store import Store
 from dras_service.supervisor import WorkerProcess
 
 _log = logging.getLogger(__name__)
@@ -32,39 +38,49 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
 
     Raises CannotServe: INSECURE_BIND, ADDRESS_IN_USE, WORKER_NOT_STARTED, and what the worker's self-test finds.
     """
-    host = settings.gateway.host
-    if not _is_loopback(host):
-        raise CannotServe(
-            "INSECURE_BIND",
-            f"There is no authentication yet, so only a loopback address is served, not {host};"
-            " put a proxy that authenticates in front.",
-        )
+    check_binding(settings)
+    _raise_descriptor_limit()
     with _listen(settings) as listener:
-        asyncio.run(_serve(settings, listener, announce))
+        try:
+            asyncio.run(_serve(settings, listener, announce))
+        except StoreError as error:
+            raise CannotServe(
+                "STORE_UNAVAILABLE", "The database cannot be reached or written; `dras doctor` says more."
+            ) from error
 
 
 async def _serve(settings: Settings, listener: socket.socket, announce: Callable[[str], None]) -> None:
-    store = JobStore(open_engine(settings.store_url, busy_timeout_s=settings.store.busy_timeout_s))
-    store.create_tables()
-    blobs = BlobStore(settings.blob_folder)
+    store = Store(
+        open_engine(settings.store_url, busy_timeout_s=settings.store.busy_timeout_s),
+        first_queue=settings.first_queue,
+    )
+    store.migrate()
+    blobs = open_blobs(settings)
     blobs.prepare()
-    hints = Hints(create_celery(settings), store)
-    app = create_app(store=store, blobs=blobs, hints=hints, settings=settings)
+    hints = Hints(create_celery(settings))
+    tracing = open_tracing(settings.observability, service="dras-gateway")
+    app = create_app(store=store, blobs=blobs, hints=hints, settings=settings, tracing=tracing)
     server = _Server(
         uvicorn.Config(
-            app,
+            guarded(app, settings),
+            http=BoundedProtocol.within(settings.gateway.header_timeout_s),
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="on",
             server_header=False,
             timeout_graceful_shutdown=int(settings.gateway.shutdown_grace_s),
-        )
+        ),
+        app.state.door,
+        grace_s=settings.gateway.shutdown_grace_s,
     )
     worker = WorkerProcess(settings)
     try:
-        await _until_stopped(server, worker, listener, announce)
+        with recorded(store), metrics_port(app.state.metrics, settings.observability):
+            await _until_stopped(server, worker, listener, announce)
     finally:
         await worker.stop()
+        tracing.close()
         store.close()
 
 
@@ -72,12 +88,13 @@ async def _until_stopped(
     server: "_Server", worker: WorkerProcess, listener: socket.socket, announce: Callable[[str], None]
 ) -> None:
     loop = asyncio.get_running_loop()
+    stopping: set[asyncio.Task[None]] = set()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, server.stop)
+        loop.add_signal_handler(number, lambda: stopping.add(asyncio.create_task(server.end())))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     working = asyncio.create_task(_work(worker, lambda: announce(_url(listener))))
     await asyncio.wait({serving, working}, return_when=asyncio.FIRST_COMPLETED)
-    server.stop()
+    await server.end()
     await serving
     working.cancel()
     # A worker that cannot start ends the service; one that is cancelled has been stopped with it.
@@ -94,23 +111,28 @@ async def _work(worker: WorkerProcess, announce: Callable[[], None]) -> None:
 class _Server(uvicorn.Server):
     """uvicorn, but signals are ours: its own handler would end this process before the worker is."""
 
+    def __init__(self, config: uvicorn.Config, door: Door, *, grace_s: float) -> None:
+        super().__init__(config)
+        self._door = door
+        self._grace_s = grace_s
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
-    def stop(self) -> None:
-        """Finish the answers that are under way and end; at once, when asked a second time."""
-        self.force_exit = self.should_exit
+    async def end(self) -> None:
+        """Take nothing new, finish what is under way, and end; at once, when asked a second time."""
+        if self._door.is_shut:
+            self.force_exit = True
+        else:
+            await self._door.shut(within_s=self._grace_s)
         self.should_exit = True
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _raise_descriptor_limit() -> None:
+    """Allow as many open files as this process may have: an upload needs two, and 1,024 is a common soft limit."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _listen(settings: Settings) -> socket.socket:

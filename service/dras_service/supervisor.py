@@ -15,6 +15,7 @@ _READY = "ready"  # the worker's first line
 _log = logging.getLogger(__name__)
 _BLOCK = 1 << 16
 _MOST_PAUSE_S = 30.0
+_GIVE_BACK_S = 5.0
 _HEALTHY_AFTER_S = 60.0  # a worker that lived as long is started again without a pause
 
 
@@ -72,7 +73,8 @@ class WorkerProcess:
         with suppress(ProcessLookupError):
             process.terminate()
         try:
-            async with asyncio.timeout(self._settings.worker.shutdown_grace_s):
+            # The worker gives back what it has not finished by then; that takes it a moment.
+            async with asyncio.timeout(self._settings.worker.shutdown_grace_s + _GIVE_BACK_S):
                 await process.wait()
         except TimeoutError:
             # It leads a session of its own: the group is the worker and its children, nobody else.

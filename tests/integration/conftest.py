@@ -4,13 +4,38 @@ from pathlib import Path
 import pytest
 
 from dras_cli.phantoms import write_phantom
+from dras_model.choices import Choices
+from dras_model.encoder.runtime import Encoder
+from dras_model.imaging.atlas import Atlas
 from dras_model.imaging.phantom import Emphysema, PhantomSpec
+from dras_model.pipeline import extract
+from dras_model.scores.limits import Limits
+from dras_model.scores.scoring import ScoringChoices
 from integration.serving import Serving
 
 # Small, so that a job takes seconds: 60 slices of 128².
 SPEC = PhantomSpec(
     seed=3, n_slices=60, matrix=128, thickness_mm=5.0, emphysema=Emphysema("centrilobular", 0.1)
 )
+
+
+# None of them is the default, so that a repetition must read each from the result.
+CHOICES = Choices(
+    scoring=ScoringChoices(
+        "inspiration", 5500.5, limits=Limits(peel_mm=12.3456789, air_hu=(-1031.5, -969.25))
+    ),
+    dicom=True,
+)
+
+
+@pytest.fixture(scope="session")
+def folder(
+    phantom_study: Path, atlas: Atlas, encoder: Encoder, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A whole run with its DICOM objects, which no test changes."""
+    out = tmp_path_factory.mktemp("outputs") / "out"
+    extract(phantom_study, out, atlas=atlas, encoder=encoder, choices=CHOICES)
+    return out
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +50,7 @@ def serving(tmp_path_factory, library) -> Iterator[Serving]:
     """A service that notices a lost worker in seconds rather than in a minute."""
     started = Serving(
         tmp_path_factory.mktemp("service") / "data",
-        DRAS_WORKER__LEASE_S="6",
+        DRAS_WORKER__LEASE_S="20",
         DRAS_WORKER__HEARTBEAT_S="0.1",
         DRAS_WORKER__RETRY_DELAY_S="0.1",
         DRAS_QUEUE__SWEEP_INTERVAL_S="0.2",

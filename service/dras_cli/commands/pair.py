@@ -21,6 +21,12 @@ from dras_model.scores.limits import Limits, read_limits
 @click.option("--inspiration-series", metavar="UID", help="Series Instance UID; the best one by default.")
 @click.option("--expiration-series", metavar="UID", help="Series Instance UID; the best one by default.")
 @click.option("--segmenter", metavar="MODULE:FUNCTION", help="A lung segmenter in the place of ours.")
+@click.option(
+    "--inspiration-lobes", type=AnyPath, metavar="FILE", help="Label map of its lobes, on its voxels."
+)
+@click.option(
+    "--expiration-lobes", type=AnyPath, metavar="FILE", help="The same; the PRM is given of these lobes."
+)
 @click.option("--limits", type=AnyPath, metavar="FILE.toml", help="Other limits of scores and warnings.")
 @click.option("--force", is_flag=True, help="Replace whatever is in the output folder.")
 @json_option
@@ -32,6 +38,8 @@ def pair(  # noqa: PLR0913 - one argument an option
     inspiration_series: str | None,
     expiration_series: str | None,
     segmenter: str | None,
+    inspiration_lobes: Path | None,
+    expiration_lobes: Path | None,
     limits: Path | None,
     force: bool,
     as_json: bool,
@@ -44,6 +52,8 @@ def pair(  # noqa: PLR0913 - one argument an option
         inspiration_uid=inspiration_series,
         expiration_uid=expiration_series,
         segmenter=segmenter,
+        inspiration_lobes=inspiration_lobes,
+        expiration_lobes=expiration_lobes,
         limits=Limits() if limits is None else read_limits(limits),
     )
     with stage_bars() as report:

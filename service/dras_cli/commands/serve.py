@@ -1,22 +1,21 @@
 """`dras serve`: gateway and worker on this machine, with nothing to install."""
 
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
 import click
 
 from dras_cli.options import AnyPath, EncoderChoice, encoder_options, json_option
+from dras_service.observability.logs import configure_logging
 from dras_service.serve import serve as serve_until_stopped
 from dras_service.settings import Settings, read_settings
 
-_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-
 
 @click.command()
-@click.option("--host", help="Loopback address to bind.")
+@click.option("--host", help="Address to bind; a loopback one unless callers must prove who they are.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to bind; 0 takes a free one.")
+@click.option("--require-key", is_flag=True, help="Let nobody in without a key of `dras keys create`.")
 @click.option("--data", type=AnyPath, help="Folder for the database, the studies and the results.")
 @encoder_options
 @click.option(
@@ -27,6 +26,7 @@ def serve(
     *,
     host: str | None,
     port: int | None,
+    require_key: bool,
     data: Path | None,
     encoder: EncoderChoice,
     offered: tuple[str, ...],
@@ -34,12 +34,15 @@ def serve(
 ) -> None:
     """Run the service until Ctrl-C.
 
-    Options win over the environment (DRAS_GATEWAY__PORT, DRAS_DATA and the like). There is no
-    authentication yet, so only a loopback address is taken.
+    Options win over the environment (DRAS_GATEWAY__PORT, DRAS_DATA and the like). Without keys or tokens
+    (--require-key, DRAS_AUTHENTICATION__OIDC__…) only a loopback address is taken.
     """
     worker = encoder.given() | _given(offered=offered or None)
     settings = _settings(gateway=_given(host=host, port=port), worker=worker, top=_given(data=data))
-    logging.basicConfig(level=settings.log_level, format=_LOG_FORMAT)
+    if require_key:
+        authentication = settings.authentication.model_copy(update={"required": True})
+        settings = settings.model_copy(update={"authentication": authentication})
+    configure_logging(settings)
 
     def announce(url: str) -> None:
         line = json.dumps({"url": url}) if as_json else f"dras is ready at {url}, data in {settings.data}"

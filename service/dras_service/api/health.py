@@ -1,6 +1,6 @@
 """Whether the gateway lives and whether it can take work."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Health(BaseModel):
@@ -21,3 +21,4 @@ class Readiness(BaseModel):
     database: bool
     blobs: bool
     broker: bool
+    worker: bool = Field(description="whether one was seen lately; without, work is taken and waits")

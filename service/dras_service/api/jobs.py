@@ -1,13 +1,14 @@
 """A job as a client sees it: its state, where it is, and where its result lies.
 
-States run one way, `queued → preparing → encoding → finishing → a terminal state`; only a lost worker
-takes a job back to `queued`. A terminal state is final.
+States run one way, `queued → preparing → encoding → finishing → a terminal state`; a lost worker takes a job
+back to `queued`, and where stages have queues of their own it waits in each. A terminal state is final.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -86,6 +87,7 @@ class JobLinks(BaseModel):
     job: str
     result: str
     artifacts: str
+    events: str
 
 
 class JobView(BaseModel):
@@ -99,17 +101,23 @@ class JobView(BaseModel):
                     "id": "5b0e7f3a-4a55-4a53-9d0f-6c5d0a3f8f11",
                     "state": "preparing",
                     "bundle": "drasclr",
+                    "series": None,
+                    "options": {"phase": "inspiration"},
+                    "priority": 0,
+                    "cancel_requested": False,
                     "stage": "registration",
                     "progress": 0.52,
                     "attempts": 1,
                     "created_at": "2026-01-31T12:00:00Z",
                     "updated_at": "2026-01-31T12:00:04Z",
+                    "expires_at": None,
                     "code": None,
                     "message": None,
                     "links": {
                         "job": "/v1/jobs/5b0e7f3a-4a55-4a53-9d0f-6c5d0a3f8f11",
                         "result": "/v1/jobs/5b0e7f3a-4a55-4a53-9d0f-6c5d0a3f8f11/result",
                         "artifacts": "/v1/jobs/5b0e7f3a-4a55-4a53-9d0f-6c5d0a3f8f11/artifacts",
+                        "events": "/v1/jobs/5b0e7f3a-4a55-4a53-9d0f-6c5d0a3f8f11/events",
                     },
                 }
             ]
@@ -119,14 +127,32 @@ class JobView(BaseModel):
     id: str
     state: JobState
     bundle: str | None = Field(None, description="the model bundle that was asked for, null for the default")
+    series: str | None = Field(None, description="the series that was asked for, null for the best one")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="what was asked of the job where it differs from the defaults"
+    )
+    priority: int = 0
+    cancel_requested: bool = Field(
+        False, description="whether the job was cancelled, though it may still run"
+    )
     stage: Stage | None = Field(None, description="the stage that runs, null before the first")
     progress: float = Field(0.0, ge=0.0, le=1.0, description="fraction of the whole job")
     attempts: int = Field(0, description="how often a worker has taken the job up")
     created_at: datetime
     updated_at: datetime
+    expires_at: datetime | None = Field(None, description="when the job is removed, null for never")
     code: str | None = Field(None, description="why there is no result: a stable code")
     message: str | None = Field(None, description="the code's sentence; holds no patient data")
     links: JobLinks
+
+
+class JobList(BaseModel):
+    """A page of jobs, newest first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    jobs: tuple[JobView, ...]
+    cursor: str | None = Field(None, description="`cursor` of the next page, null on the last")
 
 
 class ArtifactView(BaseModel):

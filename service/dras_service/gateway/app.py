@@ -2,42 +2,67 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 
 from dras_model import __version__
 from dras_model.results.study import NOTICE
 from dras_service.api.problems import ProblemCode
+from dras_service.gateway.admission import Admission, Standing
+from dras_service.gateway.auth import AUTHENTICATION_PROBLEMS, authenticated
+from dras_service.gateway.auth_parts import add_guards
+from dras_service.gateway.background import Background
+from dras_service.gateway.door import Door
+from dras_service.gateway.events import EventHub
 from dras_service.gateway.lookup import Lookup
 from dras_service.gateway.openapi import add_openapi
 from dras_service.gateway.problems import add_problem_handlers, responses
 from dras_service.gateway.routes.bundles import bundles_router
+from dras_service.gateway.routes.events import events_router
 from dras_service.gateway.routes.health import health_router
 from dras_service.gateway.routes.jobs import jobs_router
 from dras_service.gateway.routes.results import results_router
 from dras_service.gateway.routes.studies import studies_router
+from dras_service.gateway.routes.webhooks import webhooks_router
+from dras_service.gateway.small_bodies import SmallBodies
+from dras_service.gateway.turnstile import Turnstile
 from dras_service.gateway.uploads import Intake
+from dras_service.gateway.validation import Inspector
+from dras_service.observability.tracing import NoTracing, Tracing
 from dras_service.queue.hints import Hints
-from dras_service.queue.sweeper import Sweeper
 from dras_service.settings import Settings
 from dras_service.store.blobs import BlobStore
-from dras_service.store.jobs import JobStore
+from dras_service.store.store import Store
 
 _DESCRIPTION = f"""Anatomy-indexed features and emphysema scores from chest CT. {NOTICE}
 
-Upload a study, ask for its job until the state is final, then get its result and files. Every error is
+Upload a study, follow its job until the state is final, then get its result and files. Every error is
 an RFC 9457 problem document whose `code` is stable."""
 
 
-def create_app(*, store: JobStore, blobs: BlobStore, hints: Hints, settings: Settings) -> FastAPI:
-    """Make the gateway. The sweeper runs in a thread for as long as the application lives."""
+_UPLOADS = frozenset({"/v1/studies", "/v1/validate"})
+
+
+def create_app(
+    *, store: Store, blobs: BlobStore, hints: Hints, settings: Settings, tracing: Tracing | None = None
+) -> FastAPI:
+    """Make the gateway; what runs beside the requests does so for as long as the application lives.
+
+    `app.state.door` is shut by whoever ends it.
+    """
+    limits = settings.gateway
+    background = Background(store=store, blobs=blobs, hints=hints, settings=settings)
+    hub = EventHub(store.events, limits)
+    admission = Admission(limits=limits, folder=settings.blob_folder, standing=partial(_standing, store))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        sweeper = Sweeper(store=store, blobs=blobs, publish=hints.publish, settings=settings)
-        sweeper.start()
+        hub.start()
+        background.start()
         yield
-        sweeper.stop()
+        await hub.stop()
+        background.stop()
 
     app = FastAPI(
         title="dras",
@@ -49,15 +74,32 @@ def create_app(*, store: JobStore, blobs: BlobStore, hints: Hints, settings: Set
         redirect_slashes=False,
         responses=responses(ProblemCode.INTERNAL),
     )
+    app.state.door = door = Door(admission, hub)
+    app.add_middleware(SmallBodies, uploads=_UPLOADS)
     add_problem_handlers(app)
     add_openapi(app)
-    intake = Intake(store=store, blobs=blobs, publish=hints.publish, limits=settings.gateway)
-    lookup = Lookup(store, retry_after_s=settings.gateway.retry_after_s)
-    v1 = APIRouter(prefix="/v1")
-    v1.include_router(studies_router(intake))
-    v1.include_router(jobs_router(lookup))
+    intake = Intake(
+        store=store, blobs=blobs, wake_publisher=background.wake_publisher, admission=admission, limits=limits
+    )
+    lookup = Lookup(store.jobs, retry_after_s=limits.retry_after_s)
+    v1 = APIRouter(
+        prefix="/v1", dependencies=[Depends(authenticated)], responses=responses(*AUTHENTICATION_PROBLEMS)
+    )
+    v1.include_router(studies_router(intake, Inspector(blobs, limits)))
+    v1.include_router(jobs_router(lookup, store.ending, wake_sweeper=background.wake_sweeper))
     v1.include_router(results_router(lookup, blobs))
-    v1.include_router(bundles_router(store))
+    v1.include_router(events_router(hub, lookup))
+    v1.include_router(webhooks_router(store.webhooks, limits.webhooks))
+    v1.include_router(bundles_router(store.bundles))
     app.include_router(v1)
-    app.include_router(health_router(store=store, blobs=blobs, hints=hints))
+    app.include_router(
+        health_router(store=store, blobs=blobs, hints=hints, door=door, settings=settings.observability)
+    )
+    app.state.metrics = add_guards(app, store=store, settings=settings, tracing=tracing or NoTracing())
+    app.add_middleware(Turnstile, uploads=_UPLOADS)
     return app
+
+
+def _standing(store: Store, tenant: str) -> Standing:
+    found = store.tenants.find(tenant)
+    return Standing(store.jobs.n_waiting(), None if found is None else found.uploads_per_minute)

@@ -1,10 +1,12 @@
 """Rows of the store as the client sees them."""
 
 from datetime import UTC, datetime
+from typing import overload
 
 from dras_model.results.study import Stage
-from dras_service.api.jobs import ArtifactList, ArtifactView, JobLinks, JobView
-from dras_service.store.rows import Artifact, Job
+from dras_service.api.jobs import ArtifactList, ArtifactView, JobLinks, JobList, JobView
+from dras_service.api.webhooks import WebhookView
+from dras_service.store.rows import Artifact, Job, Page, Webhook
 
 
 def job_path(job_id: str) -> str:
@@ -19,15 +21,27 @@ def job_view(job: Job) -> JobView:
         id=job.id,
         state=job.state,
         bundle=job.bundle,
+        series=job.series_uid,
+        options=dict(job.options or {}),
+        priority=job.priority,
+        cancel_requested=job.cancel_requested_at is not None,
         stage=None if job.stage is None else Stage(job.stage),
         progress=job.progress,
         attempts=job.attempts,
-        created_at=datetime.fromtimestamp(job.created_at, UTC),
-        updated_at=datetime.fromtimestamp(job.updated_at, UTC),
+        created_at=_moment(job.created_at),
+        updated_at=_moment(job.updated_at),
+        expires_at=_moment(job.expires_at),
         code=job.code,
         message=job.message,
-        links=JobLinks(job=path, result=f"{path}/result", artifacts=f"{path}/artifacts"),
+        links=JobLinks(
+            job=path, result=f"{path}/result", artifacts=f"{path}/artifacts", events=f"{path}/events"
+        ),
     )
+
+
+def job_list(page: Page) -> JobList:
+    """Show a page of jobs."""
+    return JobList(jobs=tuple(map(job_view, page.jobs)), cursor=page.cursor)
 
 
 def artifact_list(job_id: str, artifacts: tuple[Artifact, ...]) -> ArtifactList:
@@ -44,3 +58,22 @@ def artifact_list(job_id: str, artifacts: tuple[Artifact, ...]) -> ArtifactList:
             for file in artifacts
         )
     )
+
+
+def webhook_view(webhook: Webhook) -> WebhookView:
+    """Show a webhook, without its secret."""
+    return WebhookView(
+        id=webhook.id,
+        url=webhook.url,
+        states=tuple(sorted(webhook.states)),
+        created_at=_moment(webhook.created_at),
+        disabled_at=_moment(webhook.disabled_at),
+    )
+
+
+@overload
+def _moment(seconds: float) -> datetime: ...
+@overload
+def _moment(seconds: float | None) -> datetime | None: ...
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -15,6 +15,8 @@ from typing import Any
 from kombu.exceptions import ChannelError
 from kombu.transport import filesystem
 
+from dras_service.failpoints import hit
+
 LONGEST_WAIT_S = 0.25
 
 
@@ -29,17 +31,21 @@ class Channel(filesystem.Channel):
         unseen = folder / f"{name}.part"
         try:
             unseen.write_bytes(json.dumps(payload).encode())
+            hit("put_message.before")
             unseen.replace(folder / name)
+            hit("put_message.after")
         except OSError as error:
             raise ChannelError("the queue's folder cannot be written") from error
 
     def _get(self, queue: str, timeout: float | None = None) -> Any:  # noqa: ARG002
         for waiting in sorted(Path(self.data_folder_in).glob(f"*.{queue}.msg")):
             taken = Path(self.processed_folder) / waiting.name
+            hit("take_message.before")
             try:
                 waiting.rename(taken)
             except FileNotFoundError:
                 continue  # another consumer was faster
+            hit("take_message.after")
             content = taken.read_text()
             taken.unlink()
             return json.loads(content)

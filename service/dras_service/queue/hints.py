@@ -1,16 +1,14 @@
-"""Telling workers that a job waits. Losing a hint costs time, never a job: the sweeper sends another."""
-
-import logging
+"""Telling workers that a job waits. Losing a hint costs time, never a job: the sweeper writes another."""
 
 from celery import Celery
 from kombu.exceptions import ChannelError, OperationalError
 
-from dras_service.queue.app import TASK
-from dras_service.store.errors import StoreError
-from dras_service.store.jobs import JobStore
+from dras_service.api.queues import JobQueue
+from dras_service.failpoints import hit
+from dras_service.queue.app import queue_name, task_name
 
-_log = logging.getLogger(__name__)
 _CONNECT_TIMEOUT_S = 2.0
+_AWAY = (OperationalError, ChannelError, OSError)
 
 
 class BrokerUnreachable(Exception):
@@ -18,21 +16,20 @@ class BrokerUnreachable(Exception):
 
 
 class Hints:
-    """Sends hints for jobs of `store` and notes there that they were sent."""
+    """Sends messages that hold a job id and nothing else."""
 
-    def __init__(self, celery: Celery, store: JobStore) -> None:
+    def __init__(self, celery: Celery) -> None:
         self._celery = celery
-        self._store = store
 
-    def publish(self, job_id: str) -> None:
-        """Send a hint. A broker or database that fails now is made up for by the sweeper."""
+    def send(self, job_id: str, queue: JobQueue = JobQueue.STUDY) -> None:
+        """Send one hint that a job waits in `queue`, without trying again. Raises BrokerUnreachable."""
+        hit("send_hint.before")
         try:
-            self._celery.send_task(TASK, args=[job_id], retry=False)
-            self._store.hinted(job_id)
-        except (OperationalError, ChannelError, OSError) as error:
-            _log.warning("hint not sent: %s", type(error).__name__)
-        except StoreError as error:
-            _log.warning("hint not noted: %s", type(error).__name__)
+            where = queue_name(self._celery.conf.task_default_queue, queue)
+            self._celery.send_task(task_name(queue), args=[job_id], queue=where, retry=False)
+        except Exception as error:  # each broker's library has its own: a Redis without room has, too
+            raise BrokerUnreachable(type(error).__name__) from error
+        hit("send_hint.after")
 
     def check(self) -> None:
         """Ask the broker how long its queue is. Raises BrokerUnreachable."""
@@ -41,5 +38,5 @@ class Hints:
                 connection.ensure_connection(max_retries=1, timeout=_CONNECT_TIMEOUT_S)
                 queue = self._celery.conf.task_default_queue
                 connection.default_channel.queue_declare(queue=queue, passive=True)
-        except (OperationalError, ChannelError, OSError) as error:
+        except _AWAY as error:
             raise BrokerUnreachable(type(error).__name__) from error

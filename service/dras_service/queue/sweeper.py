@@ -1,63 +1,79 @@
-"""What makes up for lost workers and lost hints: a look at the database every few seconds."""
+"""What makes up for lost workers and lost hints, and lets go of what is past its time: every few seconds."""
 
 import logging
-import threading
 from collections.abc import Callable
+from functools import partial
 
 from dras_service.settings import Settings
 from dras_service.store.blobs import BlobStore
-from dras_service.store.errors import StoreError
-from dras_service.store.jobs import JobStore
 from dras_service.store.rows import Swept
+from dras_service.store.store import Store
 
 _log = logging.getLogger(__name__)
-_REMNANT_AGE_S = 3600.0  # and never younger than two jobs at their time limit
+_RARELY = 60  # sweeps: what walks through all files, or has days to do
+_DAY_S = 86_400.0
 
 
 class Sweeper:
-    """Sweeps once by `run_once`, or every few seconds in a thread between `start` and `stop`."""
+    """Sweeps once by `run_once`; any number of them may run at once."""
 
     def __init__(
-        self,
-        *,
-        store: JobStore,
-        blobs: BlobStore,
-        publish: Callable[[str], None],
-        settings: Settings,
+        self, *, store: Store, blobs: BlobStore, wake_publisher: Callable[[], None], settings: Settings
     ) -> None:
         self._store = store
         self._blobs = blobs
-        self._publish = publish
+        self._wake_publisher = wake_publisher
         self._settings = settings
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+        self._n_sweeps = 0
 
     def run_once(self) -> Swept:
-        """Give lost jobs back, send hints that are due, and clear what the dead left behind."""
+        """Give lost jobs back, have hints written that are due, purge, and clear what the dead left behind."""
+        swept = self._sweep_leases()
+        self._store.sweeping.rehint(again_after_s=self._settings.queue.hint_again_after_s)
+        self._wake_publisher()
+        self._purge()
+        # A room under `incoming` may be a job's, and is never as old as two at their time limit.
+        remnant_age_s = self._settings.queue.remnant_age_s
+        self._blobs.sweep_incoming(older_than_s=max(remnant_age_s, 2 * self._settings.worker.time_limit_s))
+        if self._n_sweeps % _RARELY == 0:
+            self._store.sweeping.prune(older_than_s=_DAY_S * self._settings.store.keep_events_days)
+            self._clear_orphans(older_than_s=remnant_age_s)
+        self._n_sweeps += 1
+        return swept
+
+    def _sweep_leases(self) -> Swept:
         worker = self._settings.worker
-        swept = self._store.sweep(max_attempts=worker.max_attempts, retry_delay_s=worker.retry_delay_s)
+        swept = self._store.sweeping.sweep(
+            max_attempts=worker.max_attempts, retry_delay_s=worker.retry_delay_s
+        )
         for job_id in swept.requeued:
             _log.warning("job %s lost its worker and is queued again", job_id)
         for job_id in swept.quarantined:
             _log.error("job %s lost its worker %d times and is set aside", job_id, worker.max_attempts)
-        for job_id in self._store.due_hints(again_after_s=self._settings.queue.hint_again_after_s):
-            self._publish(job_id)
-        self._blobs.sweep_incoming(older_than_s=max(_REMNANT_AGE_S, 2 * worker.time_limit_s))
+        for job_id in swept.cancelled:
+            _log.warning("job %s was cancelled and lost its worker", job_id)
         return swept
 
-    def start(self) -> None:
-        """Begin to sweep in a thread."""
-        self._thread.start()
+    def _purge(self) -> None:
+        ending = self._store.ending
+        for job_id in ending.expire():
+            _log.info("job %s is past its time", job_id)
+        ending.clear_outputs(self._blobs.remove_outputs)
+        ending.clear_studies(self._blobs.remove_study)
+        # Whatever ended a job: its drafts are large, and nobody goes on from them.
+        for key in self._store.orphans.drafts(self._blobs.draft_keys()):
+            self._blobs.remove_draft(key)
+        self._blobs.empty_trash()
 
-    def stop(self) -> None:
-        """End the thread and wait for it."""
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self.run_once()
-            except (StoreError, OSError) as error:
-                _log.warning("sweep put off: %s", type(error).__name__)
-            self._stop.wait(self._settings.queue.sweep_interval_s)
+    def _clear_orphans(self, *, older_than_s: float) -> None:
+        """Remove studies and outputs whose process died before it could write of them."""
+        orphans = self._store.orphans
+        for key in orphans.studies(self._blobs.study_keys(older_than_s=older_than_s)):
+            tenant = key.partition("/")[0]
+            remove = partial(self._blobs.remove_study, key)
+            if self._store.submission.discard(key, remove, tenant=tenant):
+                _log.warning("a study without a job is removed")
+        for key in orphans.outputs(self._blobs.output_keys()):
+            _log.warning("outputs %s without a result are removed", key)
+            self._blobs.remove_outputs(key)
+        self._blobs.empty_trash()

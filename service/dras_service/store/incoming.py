@@ -66,11 +66,12 @@ class Incoming:
         self._file = None
         self._digests.append(self._digest.digest())
 
-    def seal(self) -> tuple[Path, StoredStudy]:
+    def seal(self, tenant: str) -> tuple[Path, StoredStudy]:
         """End the upload: what to rename, and what it will be known as.
 
         One file is kept as it is. Several are a folder, addressed by the sorted hashes of its files:
-        the same images in another order are the same study.
+        the same images in another order are the same study. The tenant is in front: what two tenants send
+        is two studies, so that neither can learn of the other's.
         """
         self.end_file()
         if self.n_files == 1:
@@ -82,7 +83,7 @@ class Incoming:
             arrived = self._folder
             sha256 = hashlib.sha256(b"".join(sorted(self._digests))).hexdigest()
             suffix = ".files"
-        return arrived, StoredStudy(sha256 + suffix, sha256, self.size_bytes, self.n_files)
+        return arrived, StoredStudy(f"{tenant}/{sha256}{suffix}", sha256, self.size_bytes, self.n_files)
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,16 +1,13 @@
-"""The tables, and the engine that opens them.
+"""The tables. What they look like is made by `migrations`; a test holds the two together.
 
 Times are seconds since the epoch: the same on SQLite and PostgreSQL, and compared by the database.
+Everything that belongs to a tenant says so in a column of its own, which every query names.
 """
 
-import sqlite3
-from pathlib import Path
-from typing import Any
-
 from sqlalchemy import (
+    JSON,
+    BigInteger,
     Column,
-    Connection,
-    Engine,
     Float,
     ForeignKey,
     Index,
@@ -19,33 +16,74 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    create_engine,
-    event,
-    inspect,
-    make_url,
+    UniqueConstraint,
+    text,
 )
 
-READS_ONLY = "dras_reads_only"  # execution option of a connection that takes no write lock
+from dras_service.api.queues import JobQueue
+
+DEFAULT_TENANT = "default"
+STUDY_QUEUE = JobQueue.STUDY.value
+
+# A job in any other state stands for its request: the same request again is that job.
+_STANDS = text("state NOT IN ('failed', 'cancelled', 'quarantined', 'expired') AND purged_at IS NULL")
+_OPEN = text("done_at IS NULL")
+_SERIAL = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts in INTEGER PRIMARY KEY only
 
 metadata = MetaData()
+
+tenant = Table(
+    "tenant",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("max_stored_bytes", BigInteger),  # null in a quota: no limit
+    Column("max_queued_jobs", Integer),
+    Column("uploads_per_minute", Integer),
+    Column("created_at", Float, nullable=False),
+)
+
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("id", String(40), primary_key=True),  # the public part of the key
+    Column("tenant", ForeignKey("tenant.name"), nullable=False),
+    Column("secret_sha256", String(64), nullable=False),
+    Column("label", String(100), nullable=False),
+    Column("scopes", JSON, nullable=False),  # a list of strings
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("revoked_at", Float),
+    Column("last_used_at", Float),
+    Index("api_key_by_tenant", "tenant"),
+)
 
 study = Table(
     "study",
     metadata,
-    Column("key", String(80), primary_key=True),  # the blob's address, made from its content
+    Column("key", String(128), primary_key=True),  # <tenant>/<the blob's address, made from its content>
+    Column("tenant", String(40), nullable=False, server_default=DEFAULT_TENANT),
     Column("sha256", String(64), nullable=False),
-    Column("size_bytes", Integer, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
     Column("n_files", Integer, nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("purged_at", Float),  # its blob is gone since
+    Index("study_by_tenant", "tenant"),
 )
 
 job = Table(
     "job",
     metadata,
     Column("id", String(36), primary_key=True),
+    Column("tenant", String(40), nullable=False, server_default=DEFAULT_TENANT),
     Column("study_key", ForeignKey("study.key"), nullable=False),
     Column("series_uid", String(64)),
     Column("bundle", String(100)),  # null: the default one
+    Column("options", JSON),
+    Column("pipeline_version", String(40)),
+    Column("dedupe_key", String(64)),  # null: computed whatever there is
+    Column("queue", String(16), nullable=False, server_default=STUDY_QUEUE),
+    Column("priority", Integer, nullable=False, server_default="0"),  # the highest first
+    Column("draft_key", String(128)),  # what one stage leaves for the next
     Column("state", String(32), nullable=False),
     Column("stage", String(32)),
     Column("progress", Float, nullable=False),
@@ -58,9 +96,113 @@ job = Table(
     Column("not_before", Float, nullable=False),
     Column("hints", Integer, nullable=False),  # messages sent for the present stay in `queued`
     Column("hinted_at", Float),
+    Column("cancel_requested_at", Float),
+    Column("expires_at", Float),  # then it is purged, or given up where it still waits
+    Column("purged_at", Float),  # its result and files are gone since
+    Column("trace", String(55)),  # the span that submitted it, as a W3C traceparent
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
     Index("job_by_state", "state", "not_before"),
+    Index("job_by_turn", "queue", "state", "priority", "created_at"),
+    Index("job_by_age", "tenant", "created_at", "id"),
+    Index("job_by_study", "study_key"),
+    Index("job_by_expiry", "expires_at"),
+    Index(
+        "job_by_request", "tenant", "dedupe_key", unique=True, sqlite_where=_STANDS, postgresql_where=_STANDS
+    ),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("tenant", String(40), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("digest", String(64), nullable=False),  # of the request that came with it
+    Column("job_id", ForeignKey("job.id"), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Index("idempotency_by_age", "created_at"),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("id", _SERIAL, primary_key=True),  # ascending in the order of the commits, for one tenant
+    Column("tenant", String(40), nullable=False),
+    Column("job_id", ForeignKey("job.id"), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("state", String(32), nullable=False),
+    Column("stage", String(32)),
+    Column("progress", Float, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("code", String(64)),
+    Index("event_by_job", "job_id", "id"),
+    Index("event_by_tenant", "tenant", "id"),
+    sqlite_autoincrement=True,  # ids of pruned events never come back
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", _SERIAL, primary_key=True),
+    Column("topic", String(16), nullable=False),  # hint | webhook
+    Column("tenant", String(40), nullable=False),
+    Column("job_id", ForeignKey("job.id"), nullable=False),
+    Column("target", String(64)),  # of a hint the queue, of a webhook its id
+    Column("payload", JSON),
+    Column("not_before", Float, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("done_at", Float),
+    Column("created_at", Float, nullable=False),
+    Index("outbox_by_turn", "topic", "not_before", sqlite_where=_OPEN, postgresql_where=_OPEN),
+    Index("outbox_by_job", "job_id"),
+    sqlite_autoincrement=True,
+)
+
+webhook = Table(
+    "webhook",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant", ForeignKey("tenant.name"), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("secret", String(128), nullable=False),
+    Column("states", JSON, nullable=False),  # a list; an empty one means every terminal state
+    Column("created_at", Float, nullable=False),
+    Column("disabled_at", Float),
+    Index("webhook_by_tenant", "tenant"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),  # without a gap
+    Column("at", Float, nullable=False),
+    Column("tenant", String(40), nullable=False),
+    Column("actor", String(100), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("object", String(255), nullable=False),
+    Column("outcome", String(32), nullable=False),
+    Column("detail", Text, nullable=False),  # JSON as it was hashed
+    Column("previous_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    UniqueConstraint("previous_hash", name="audit_is_a_chain"),
+    Index("audit_by_tenant", "tenant", "seq"),
+)
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # one row: 1
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+
+worker = Table(
+    "worker",
+    metadata,
+    Column("id", String(255), primary_key=True),  # host:pid of the process that holds the pool
+    Column("started_at", Float, nullable=False),
+    Column("seen_at", Float, nullable=False),
+    Column("gauges", JSON, nullable=False),  # numbers by name
 )
 
 bundle = Table(
@@ -77,7 +219,7 @@ result = Table(
     metadata,
     Column("job_id", ForeignKey("job.id"), primary_key=True),  # one result per job
     Column("document", Text, nullable=False),
-    Column("outputs_key", String(80), nullable=False),
+    Column("outputs_key", String(128), nullable=False),
     Column("created_at", Float, nullable=False),
 )
 
@@ -87,41 +229,6 @@ artifact = Table(
     Column("job_id", ForeignKey("result.job_id"), primary_key=True),
     Column("name", String(255), primary_key=True),
     Column("media_type", String(127), nullable=False),
-    Column("size_bytes", Integer, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
 )
-
-
-def add_missing_columns(connection: Connection) -> None:
-    """Add the columns that tables of an earlier version lack; each can be null, and is in the rows there are."""
-    found = inspect(connection)
-    for table in metadata.sorted_tables:
-        there = {column["name"] for column in found.get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in there:
-                described = f"{column.name} {column.type.compile(connection.dialect)}"
-                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {described}")
-
-
-def open_engine(url: str, *, busy_timeout_s: float = 30.0) -> Engine:
-    """Make the engine of `url`; a SQLite file's folder is created, the tables are not."""
-    if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
-    if database := make_url(url).database:
-        Path(database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": busy_timeout_s})
-    event.listen(engine, "connect", _set_up_sqlite)
-    event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
-    connection.isolation_level = None  # the driver's own BEGIN comes too late, ours is below
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin(connection: Connection) -> None:
-    # A deferred transaction that turns to writing fails at once with SQLITE_BUSY, whatever the timeout.
-    reads = connection.get_execution_options().get(READS_ONLY, False)
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

@@ -18,18 +18,25 @@ from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_ready
 
 from dras_service.api.bundles import BundleView
+from dras_service.api.queues import JobQueue
 from dras_service.errors import CannotServe
-from dras_service.queue.app import create_celery
+from dras_service.observability.logs import configure_logging
+from dras_service.observability.tracing import open_tracing
+from dras_service.queue.app import create_celery, queue_name
+from dras_service.queue.broker import check_broker
+from dras_service.queue.hints import Hints
 from dras_service.settings import Settings, read_settings
-from dras_service.store.blobs import BlobStore
-from dras_service.store.jobs import JobStore
-from dras_service.store.schema import open_engine
-from dras_service.worker.engine import PipelineEngine
+from dras_service.store.engine import open_engine
+from dras_service.store.opening import open_blobs
+from dras_service.store.store import Store
+from dras_service.worker.beacon import Beacon
+from dras_service.worker.devices import bind_processes
+from dras_service.worker.draining import Drain
+from dras_service.worker.engine import Engine, PipelineEngine, StagedEngine
 from dras_service.worker.selftest import check
-from dras_service.worker.tasks import Doorman, add_task
+from dras_service.worker.tasks import Doorman, Split, add_tasks
 
 READY = "ready"
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def main() -> int:
@@ -42,9 +49,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _end_now)  # until Celery takes signals over
     try:
         settings = read_settings()
-        logging.basicConfig(level=settings.log_level, format=LOG_FORMAT)
+        configure_logging(settings)
         if attached:
             threading.Thread(target=_end_with_owner, name="owner", daemon=True).start()
+        check_broker(settings.queue)
         proven = check()
     except CannotServe as fault:
         if attached:
@@ -57,29 +65,67 @@ def main() -> int:
         worker_ready.connect(_announce)
     # Celery's advice against root is about pickle, which is never unpacked here; containers run as root.
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    return run(create_worker(settings, proven), log_level=settings.log_level)
+    bind_processes(settings.worker)
+    engine = PipelineEngine(settings.worker)
+    celery = create_worker(settings, proven, engine, stages=engine)
+    beacon = Beacon(settings)
+    beacon.start()
+    try:
+        return run(celery, log_level=settings.log_level, queues=served(settings))
+    finally:
+        beacon.stop()
 
 
-def create_worker(settings: Settings, proven: tuple[BundleView, ...]) -> Celery:
-    """Make the application with its task; tables that are not there are made, and `proven` is offered."""
-    store = JobStore(open_engine(settings.store_url, busy_timeout_s=settings.store.busy_timeout_s))
-    store.create_tables()
-    store.offer(proven)
-    blobs = BlobStore(settings.blob_folder)
+def served(settings: Settings) -> tuple[JobQueue, ...]:
+    """Return the queues that a worker of these settings takes work from."""
+    return settings.worker.queues or tuple(JobQueue)
+
+
+def create_worker(
+    settings: Settings,
+    proven: tuple[BundleView, ...],
+    engine: Engine,
+    *,
+    stages: StagedEngine | None = None,
+) -> Celery:
+    """Make the application with its tasks; the tables are brought to this version, and `proven` is offered.
+
+    Without `stages` only studies in one go are worked on.
+    """
+    store = Store(open_engine(settings.store_url, busy_timeout_s=settings.store.busy_timeout_s))
+    store.migrate()
+    store.bundles.offer(proven)
+    blobs = open_blobs(settings)
     blobs.prepare()
     # A connection must not cross a fork.
     store.close()
     celery = create_celery(settings)
-    engine = PipelineEngine(settings.worker)
-    add_task(celery, Doorman(store=store, blobs=blobs, engine=engine, settings=settings.worker))
+    drain = Drain(grace_s=settings.worker.shutdown_grace_s)
+    drain.listen()
+    tracing = open_tracing(settings.observability, service="dras-worker")
+    split = None
+    if stages is not None:
+        split = Split(stages, settings.encode, served(settings), Hints(celery).send)
+    doorman = Doorman(
+        leases=store.leases,
+        blobs=blobs,
+        engine=engine,
+        settings=settings.worker,
+        drain=drain,
+        tracing=tracing,
+        split=split,
+    )
+    add_tasks(celery, doorman)
     return celery
 
 
-def run(celery: Celery, *, log_level: str) -> int:
-    """Take work until a signal says stop; return the exit status."""
+def run(celery: Celery, *, log_level: str, queues: tuple[JobQueue, ...] = (JobQueue.STUDY,)) -> int:
+    """Take work of `queues` until a signal says stop; return the exit status."""
+    service = celery.conf.task_default_queue
     worker = celery.Worker(
         hostname=f"dras-{os.getpid()}@{os.uname().nodename}",
         pool="prefork",
+        queues=[queue_name(service, queue) for queue in queues],
         loglevel=log_level,
         quiet=True,
         without_gossip=True,

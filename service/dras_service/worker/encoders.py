@@ -39,6 +39,7 @@ class Encoders:
             self._choices[Path(settings.bundle).name] = settings.bundle
         self._choices |= {Path(choice).name: choice for choice in settings.offered}
         self._opened: OrderedDict[str | None, Opened] = OrderedDict()
+        self._weights: dict[str | None, tuple[Atlas, Bundle]] = {}
 
     @property
     def choices(self) -> tuple[str | None, ...]:
@@ -52,12 +53,7 @@ class Encoders:
 
     def open(self, name: str | None = None) -> Opened:
         """Return the atlas and the encoder of a bundle, proven. Raises SetupRefused."""
-        if name not in self._choices:
-            # The default bundle of an atlas is called by its folder, which is known once it is open.
-            if self.open().encoder.bundle.path.name != name:
-                raise SetupRefused(Code.BUNDLE_NOT_FOUND, name=str(name))
-            name = None
-        choice = self._choices[name]
+        choice = self._choice(name)
         if choice not in self._opened:
             atlas, bundle = self._load(choice)
             charge_mb = self._charge_mb(bundle)
@@ -65,6 +61,21 @@ class Encoders:
             self._opened[choice] = Opened(atlas, self._start(bundle), charge_mb)
         self._opened.move_to_end(choice)
         return self._opened[choice]
+
+    def weights(self, name: str | None = None) -> "tuple[Atlas, Bundle]":
+        """Return the atlas and the weights of a bundle, checked but not opened on a device. Raises SetupRefused."""
+        choice = self._choice(name)
+        if choice not in self._weights:
+            self._weights[choice] = self._load(choice)
+        return self._weights[choice]
+
+    def _choice(self, name: str | None) -> str | None:
+        if name not in self._choices:
+            # The default bundle of an atlas is called by its folder, which is known once it was found.
+            if self.weights()[1].path.name != name:
+                raise SetupRefused(Code.BUNDLE_NOT_FOUND, name=str(name))
+            name = None
+        return self._choices[name]
 
     def _load(self, choice: str | None) -> "tuple[Atlas, Bundle]":
         from dras_model.library import open_weights  # noqa: PLC0415 - see the top

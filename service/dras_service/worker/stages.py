@@ -12,9 +12,10 @@ from types import MappingProxyType
 from dras_model.results.study import Stage
 from dras_service.settings import WorkerSettings
 from dras_service.store.blobs import BlobStore
-from dras_service.store.errors import LeaseLost, StoreUnavailable
-from dras_service.store.jobs import JobStore
+from dras_service.store.errors import Cancelled, LeaseLost, StorageFull, StoreUnavailable
+from dras_service.store.leases import Leases
 from dras_service.store.rows import Claim
+from dras_service.worker.draining import Drain
 from dras_service.worker.engine import Engine
 
 _log = logging.getLogger(__name__)
@@ -34,11 +35,15 @@ _SHARES: Mapping[Stage, float] = MappingProxyType(
 
 
 class Heartbeat:
-    """The report of a running study, written to the store and throttled. Raises LeaseLost when called."""
+    """The report of a running study, written to the store and throttled.
 
-    def __init__(self, claim: Claim, store: JobStore, settings: WorkerSettings) -> None:
+    Raises LeaseLost, Cancelled and Drained when called: that is how work amid a study is stopped.
+    """
+
+    def __init__(self, claim: Claim, leases: Leases, settings: WorkerSettings, drain: Drain) -> None:
         self._claim = claim
-        self._store = store
+        self._leases = leases
+        self._drain = drain
         self._settings = settings
         self._stage: Stage | None = None
         self._written_at = 0.0
@@ -46,14 +51,15 @@ class Heartbeat:
 
     def __call__(self, stage: Stage, fraction: float) -> None:
         """Write where the work is, at a new stage or when the last write is long enough ago."""
+        self._drain.check()
         self._progress = max(self._progress, overall_progress(stage, fraction))
         now = time.monotonic()
         if stage is self._stage and now - self._written_at < self._settings.heartbeat_s:
             return
         try:
-            self._store.advance(self._claim, stage, progress=self._progress, lease_s=self._settings.lease_s)
-        except StoreUnavailable:
-            _log.warning("heartbeat of job %s put off: the database is away", self._claim.job_id)
+            self._leases.advance(self._claim, stage, progress=self._progress, lease_s=self._settings.lease_s)
+        except (StoreUnavailable, StorageFull) as error:
+            _log.warning("heartbeat of job %s put off: %s", self._claim.job_id, type(error).__name__)
             return
         self._stage, self._written_at = stage, now
 
@@ -67,25 +73,33 @@ def overall_progress(stage: Stage, fraction: float) -> float:
 
 
 def attempt(
-    claim: Claim, *, store: JobStore, blobs: BlobStore, engine: Engine, settings: WorkerSettings
+    claim: Claim,
+    *,
+    leases: Leases,
+    blobs: BlobStore,
+    engine: Engine,
+    settings: WorkerSettings,
+    drain: Drain,
 ) -> None:
     """Compute the study of `claim` and commit its result.
 
-    Raises LeaseLost, and whatever the engine and the store raise; nothing is committed then.
+    Raises LeaseLost, Cancelled, Drained, and whatever the engine and the store raise; nothing is committed then.
     """
-    with blobs.workspace(claim) as room:
+    with blobs.workspace(claim) as room, blobs.study(claim.study_key) as source:
         out = room / "out"
         found = engine(
-            blobs.study_path(claim.study_key),
+            source,
             out,
             series_uid=claim.series_uid,
             bundle=claim.bundle,
-            report=Heartbeat(claim, store, settings),
+            options=claim.options,
+            report=Heartbeat(claim, leases, settings, drain),
         )
         outputs = blobs.keep_outputs(out, claim)
     try:
-        store.commit(claim, found, outputs=outputs)
-    except LeaseLost:
-        blobs.discard_outputs(outputs)
+        leases.commit(claim, found, outputs=outputs)
+    except (LeaseLost, Cancelled):
+        blobs.remove_outputs(outputs.key)
+        blobs.empty_trash()
         raise
     blobs.discard_other_outputs(claim)

@@ -11,6 +11,17 @@ def test_a_reference_volume_is_a_finite_positive_number(number, tmp_path, capsys
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    "options", [["--label", "x" * 81], ["--label", "a\nb"], ["--date", "11/23/2026"], ["--paper", "a3"]]
+)
+@pytest.mark.parametrize("command", [["extract", "study"], ["export", "result", "--to", "report"]])
+def test_a_label_is_a_line_a_date_a_day_and_a_paper_one_of_two(command, options, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main([*command, "-o", str(out), *options]) == 2
+    assert options[0] in capsys.readouterr().err
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("number", ["nan", "inf"])
 def test_an_interval_is_a_finite_number(number, tmp_path, capsys):
     arguments = ["compare", "a", "b", "-o", str(tmp_path / "out"), "--interval-years", number]

@@ -43,12 +43,17 @@ def test_regions_are_rows_in_the_order_of_the_vocabulary_and_scores_columns():
     assert list(table.columns[2].cells) == ["12.50", "10.00"]
 
 
-def test_harmonised_scores_stand_in_columns_of_their_own():
+def test_harmonised_scores_stand_in_columns_of_their_own_beside_what_was_measured():
     whole = study_result().scores[0]
+    mean = whole.model_copy(update={"code": "MLD", "unit": "HU", "value": -850.0})
     harmonised = whole.model_copy(update={"image": "harmonised", "value": 1.0})
-    table = scores_table((whole, harmonised))
-    assert [column.header for column in table.columns[1:]] == ["LAA-950insp\n%", "LAA-950insp\nharmonised %"]
-    assert [list(column.cells) for column in table.columns[1:]] == [["12.50"], ["1.00"]]
+    table = scores_table((whole, mean, harmonised))
+    assert [column.header for column in table.columns[1:]] == [
+        "LAA-950insp\n%",
+        "LAA-950insp\nharmonised %",
+        "MLD\nHU",
+    ]
+    assert [list(column.cells) for column in table.columns[1:]] == [["12.50"], ["1.00"], ["-850.0"]]
 
 
 def test_what_the_raw_image_withholds_is_told_once():

@@ -10,16 +10,16 @@ from dras_client import Client
 from dras_service.gateway.app import create_app
 from dras_service.settings import GatewaySettings, Settings
 from dras_service.store.blobs import BlobStore
-from dras_service.store.jobs import JobStore
-from dras_service.store.schema import open_engine
+from dras_service.store.engine import open_engine
+from dras_service.store.store import Store
 from unit.dras_service.examples import Clock, Parts
 
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Iterator[Parts]:
     settings = Settings(data=tmp_path / "data", gateway=GatewaySettings(retry_after_s=0.001))
-    store = JobStore(open_engine(settings.store_url))
-    store.create_tables()
+    store = Store(open_engine(settings.store_url))
+    store.migrate()
     blobs = BlobStore(settings.blob_folder)
     blobs.prepare()
     yield Parts(store=store, blobs=blobs, settings=settings, clock=Clock())

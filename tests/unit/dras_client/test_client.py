@@ -19,19 +19,23 @@ from dras_client import (
 from dras_model.results.codes import Code
 from dras_model.results.errors import StudyRefused
 from dras_service.api.jobs import JobState
+from dras_service.api.options import JobOptions
 from dras_service.worker.tasks import Doorman
-from unit.dras_service.examples import FakeEngine, bundle_view, study_result
+from unit.dras_service.examples import FakeEngine, bundle_view, claim_of, find, study_result, submit
 
 
 def run_next(parts, first=lambda: None):
     doorman = Doorman(
-        store=parts.store, blobs=parts.blobs, engine=FakeEngine(first), settings=parts.settings.worker
+        leases=parts.store.leases,
+        blobs=parts.blobs,
+        engine=FakeEngine(first),
+        settings=parts.settings.worker,
     )
-    doorman.admit(parts.hints.published[-1])
+    doorman.admit("any hint")
 
 
 def content_of(parts, job):
-    path = parts.blobs.study_path(parts.store.find(job.id).study_key)
+    path = parts.blobs.study_path(find(parts.store, job.id).study_key)
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     return [file.read_bytes() for file in files]
 
@@ -48,19 +52,19 @@ def test_bytes_a_file_a_folder_and_a_list_all_arrive(client, parts, tmp_path):
 
 
 def test_the_series_that_is_asked_for_arrives(client, parts):
-    assert parts.store.find(client.submit(b"x", series="1.2.3").id).series_uid == "1.2.3"
+    assert find(parts.store, client.submit(b"x", series="1.2.3").id).series_uid == "1.2.3"
 
 
 def test_the_bundle_that_is_asked_for_arrives_and_is_shown(client, parts):
-    parts.store.offer((bundle_view("mine", is_default=True), bundle_view("drasclr")))
+    parts.store.bundles.offer((bundle_view("mine", is_default=True), bundle_view("drasclr")))
     assert [view.name for view in client.bundles()] == ["mine", "drasclr"]
     job = client.submit(b"x", bundle="drasclr")
-    assert parts.store.find(job.id).bundle == job.view.bundle == "drasclr"
-    assert client.submit(b"x").view.bundle is None
+    assert find(parts.store, job.id).bundle == job.view.bundle == "drasclr"
+    assert client.submit(b"y").view.bundle is None
 
 
 def test_a_bundle_that_is_not_offered_is_an_exception_of_its_own(client, parts):
-    parts.store.offer((bundle_view("mine", is_default=True), bundle_view("drasclr")))
+    parts.store.bundles.offer((bundle_view("mine", is_default=True), bundle_view("drasclr")))
     with pytest.raises(UnknownBundle, match="Offered are mine, drasclr"):
         client.submit(b"x", bundle="other")
 
@@ -105,7 +109,7 @@ def test_waiting_ends_when_its_time_is_over(client):
 
 
 def test_what_cannot_be_fetched_is_told_apart(client, parts):
-    waiting, rejected, failed = client.submit(b"1"), client.submit(b"2"), None
+    rejected, failed, waiting = (client.submit(content) for content in (b"1", b"2", b"3"))
 
     def refuse():
         raise StudyRefused(Code.NOT_DICOM, n_files=1)
@@ -114,7 +118,6 @@ def test_what_cannot_be_fetched_is_told_apart(client, parts):
         raise ValueError
 
     run_next(parts, refuse)
-    failed = client.submit(b"3")
     run_next(parts, fail)
     with pytest.raises(ResultNotReady):
         waiting.result()
@@ -146,7 +149,7 @@ def test_all_files_are_downloaded_and_nothing_else_is_left(client, parts, tmp_pa
 def test_a_file_that_was_changed_on_its_way_is_not_kept(client, parts, tmp_path):
     job = client.submit(b"x")
     run_next(parts)
-    outputs = parts.store.outputs(job.id)
+    outputs = parts.store.jobs.outputs(job.id, tenant="default")
     parts.blobs.output_path(outputs, outputs.artifacts[0]).write_bytes(b"other")
     with pytest.raises(DownloadCorrupt):
         job.artifact("feature_map.nii.gz", tmp_path / "map.nii.gz")
@@ -191,3 +194,48 @@ def test_the_sdk_loads_nothing_heavy():
     code = f"import sys, dras_client; print(*[name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == []
+
+
+def test_wishes_arrive_as_they_were_said(client, parts):
+    options = JobOptions(
+        phase="expiration", harmonise=False, reference_volume_ml=5500.5, limits={"air_hu": (-1030.0, -960.0)}
+    )
+    kept = find(parts.store, client.submit(b"x", options=options, priority=-3).id)
+    assert JobOptions.model_validate(kept.options) == options
+    assert kept.priority == -3
+
+
+def test_the_same_study_again_is_the_same_job_unless_another_is_wanted(client):
+    first, again, other = client.submit(b"x"), client.submit(b"x"), client.submit(b"x", repeat=True)
+    assert first.id == again.id != other.id
+
+
+def test_all_jobs_are_listed_over_as_many_pages_as_it_takes(client, parts):
+    made = [submit(parts.store).id for _ in range(120)]
+    assert sorted(job.id for job in client.jobs()) == sorted(made)
+    assert list(client.jobs(states=[JobState.FAILED])) == []
+    assert len(list(client.jobs(states=[JobState.FAILED, JobState.QUEUED]))) == 120
+
+
+def test_a_job_is_cancelled_and_removed(client, parts):
+    job = client.submit(b"x")
+    assert (job.cancel().state, job.state) == ("cancelled", "cancelled")
+    job.remove()
+    with pytest.raises(JobNotFound):
+        client.job(job.id)
+
+
+def test_a_job_that_has_not_ended_is_not_removed(client):
+    with pytest.raises(ProblemError) as problem:
+        client.submit(b"x").remove()
+    assert problem.value.code == "JOB_NOT_FINAL"
+
+
+def test_the_events_of_a_job_are_heard_to_its_end(client, parts):
+    claim = claim_of(parts.store)
+    parts.store.leases.reject(claim, code="NOT_DICOM", message="No.")
+    heard = list(client.events(claim.job_id))
+    assert [event.state for event in heard] == ["queued", "preparing", "rejected"]
+    assert heard[-1].code == "NOT_DICOM"
+    with pytest.raises(JobNotFound):
+        next(client.events("nothing"))

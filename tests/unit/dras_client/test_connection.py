@@ -1,7 +1,7 @@
 import httpx2
 import pytest
 
-from dras_client import Client, ServiceUnreachable, TimedOut, UnexpectedAnswer
+from dras_client import AccessRefused, Client, ServiceUnreachable, TimedOut, UnexpectedAnswer
 from dras_service.api.problems import MEDIA_TYPE, Problem, ProblemCode
 
 HEALTH = {"status": "ok", "version": "1"}
@@ -80,3 +80,37 @@ def test_a_proxy_of_the_site_is_not_asked_for_this_machine(monkeypatch):
         connection = Client(f"http://{host}:1")._connection
         assert connection._http._mounts == {}
     assert Client("http://example.org")._connection._http._mounts != {}
+
+
+@pytest.mark.parametrize(
+    ("given", "variable", "sent"),
+    [
+        ("dras_a", None, "Bearer dras_a"),
+        (None, "dras_b", "Bearer dras_b"),
+        ("dras_a", "dras_b", "Bearer dras_a"),
+        (None, None, None),
+    ],
+)
+def test_a_key_is_sent_as_a_bearer_and_only_where_there_is_one(monkeypatch, given, variable, sent):
+    monkeypatch.delenv("DRAS_API_KEY", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("DRAS_API_KEY", variable)
+    heard = []
+
+    def answer(request):
+        heard.append(request.headers.get("authorization"))
+        return httpx2.Response(200, json=HEALTH)
+
+    client_of(answer, key=given).health()
+    assert heard == [sent]
+
+
+@pytest.mark.parametrize("code", [ProblemCode.UNAUTHENTICATED, ProblemCode.SCOPE_MISSING])
+def test_a_key_that_is_not_taken_has_an_error_of_its_own(code):
+    problem = Problem.of(code, {"scope": "read"})
+    answer = httpx2.Response(
+        problem.status, json=problem.model_dump(mode="json"), headers={"Content-Type": MEDIA_TYPE}
+    )
+    with pytest.raises(AccessRefused) as refusal:
+        client_of(Script(answer), key="dras_a").health()
+    assert "dras_a" not in str(refusal.value)

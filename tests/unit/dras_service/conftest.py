@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -5,17 +6,28 @@ import pytest
 
 from dras_service.settings import Settings
 from dras_service.store.blobs import BlobStore
-from dras_service.store.jobs import JobStore
-from dras_service.store.schema import open_engine
+from dras_service.store.engine import open_engine
+from dras_service.store.store import Store
 from unit.dras_service.examples import Clock, Parts
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the tables of this version, to be copied: making them takes as long as a test."""
+    path = tmp_path_factory.mktemp("migrated") / "jobs.sqlite3"
+    store = Store(open_engine(f"sqlite:///{path}"))
+    store.migrate()
+    store.close()
+    return path
+
+
 @pytest.fixture
-def parts(tmp_path: Path) -> Iterator[Parts]:
+def parts(tmp_path: Path, migrated: Path) -> Iterator[Parts]:
     settings = Settings(data=tmp_path / "data")
     clock = Clock()
-    store = JobStore(open_engine(settings.store_url), clock=clock)
-    store.create_tables()
+    settings.data.mkdir()
+    shutil.copy(migrated, settings.data / "jobs.sqlite3")
+    store = Store(open_engine(settings.store_url), clock=clock)
     blobs = BlobStore(settings.blob_folder)
     blobs.prepare()
     yield Parts(store=store, blobs=blobs, settings=settings, clock=clock)
@@ -23,7 +35,7 @@ def parts(tmp_path: Path) -> Iterator[Parts]:
 
 
 @pytest.fixture
-def store(parts: Parts) -> JobStore:
+def store(parts: Parts) -> Store:
     return parts.store
 
 

@@ -1,6 +1,6 @@
 """Hand-made results and parts of a service; nothing here computes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
@@ -25,10 +25,12 @@ from dras_model.results.study import (
     WeightsProvenance,
 )
 from dras_service.api.bundles import BundleView
+from dras_service.api.queues import JobQueue
 from dras_service.settings import Settings
 from dras_service.store.blobs import BlobStore
-from dras_service.store.jobs import JobStore
-from dras_service.store.rows import Artifact, Claim, Outputs, StoredStudy
+from dras_service.store.rows import Artifact, Claim, Job, Order, Outputs, StoredStudy
+from dras_service.store.schema import DEFAULT_TENANT
+from dras_service.store.store import Store
 
 UNIT_MATRIX = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
@@ -124,8 +126,29 @@ def bundle_view(name: str = "drasclr", *, is_default: bool = False) -> BundleVie
     )
 
 
-def stored_study(content: str = "a") -> StoredStudy:
-    return StoredStudy(key=content * 64, sha256=content * 64, size_bytes=10, n_files=1)
+def stored_study(content: str = "a", *, tenant: str = DEFAULT_TENANT) -> StoredStudy:
+    return StoredStudy(key=f"{tenant}/{content * 64}", sha256=content * 64, size_bytes=10, n_files=1)
+
+
+def submit(store: Store, content: str = "a", *, tenant: str = DEFAULT_TENANT, **order: Any) -> Job:
+    """A job of its own, even where the same was asked before."""
+    order = {"repeat": True} | order
+    return store.submission.submit(stored_study(content, tenant=tenant), Order(**order), tenant=tenant).job
+
+
+def find(store: Store, job_id: str, *, tenant: str = DEFAULT_TENANT) -> Job:
+    found = store.jobs.find(job_id, tenant=tenant)
+    assert found is not None
+    return found
+
+
+def claim_of(store: Store, *, lease_s: float = 60.0, **order: Any) -> Claim:
+    """A new job in a worker's hands; nothing else may be waiting."""
+    job = submit(store, **order)
+    claim = store.leases.claim(owner="me", lease_s=lease_s)
+    assert claim is not None
+    assert claim.job_id == job.id
+    return claim
 
 
 def outputs_of(claim: Claim) -> Outputs:
@@ -151,12 +174,21 @@ class FakeEngine:
         self.first = first
         self.sources: list[Path] = []
         self.bundles: list[str | None] = []
+        self.options: list[Mapping[str, Any]] = []
 
     def __call__(
-        self, source: Path, out: Path, *, series_uid: str | None, bundle: str | None, report: Report
+        self,
+        source: Path,
+        out: Path,
+        *,
+        series_uid: str | None,
+        bundle: str | None,
+        options: Mapping[str, Any],
+        report: Report,
     ) -> StudyResult:
         self.sources.append(source)
         self.bundles.append(bundle)
+        self.options.append(options)
         report(Stage.READ, 0.0)
         self.first()
         report(Stage.ENCODE, 0.5)
@@ -168,13 +200,13 @@ class FakeEngine:
 
 
 class Hints:
-    """Stands in for the broker: remembers what was published."""
+    """Stands in for the broker: remembers what was sent."""
 
     def __init__(self) -> None:
-        self.published: list[str] = []
+        self.sent: list[str] = []
 
-    def publish(self, job_id: str) -> None:
-        self.published.append(job_id)
+    def send(self, job_id: str, _queue: JobQueue = JobQueue.STUDY) -> None:
+        self.sent.append(job_id)
 
     def check(self) -> None:
         pass
@@ -183,7 +215,7 @@ class Hints:
 class Parts:
     """The parts of one service over one temporary folder."""
 
-    def __init__(self, *, store: JobStore, blobs: BlobStore, settings: Settings, clock: Clock) -> None:
+    def __init__(self, *, store: Store, blobs: BlobStore, settings: Settings, clock: Clock) -> None:
         self.store = store
         self.blobs = blobs
         self.settings = settings

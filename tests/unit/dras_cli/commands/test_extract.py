@@ -1,10 +1,12 @@
 import json
 import pathlib
+from datetime import date
 
 import pytest
 
 import dras_cli.commands.extract as command
 from dras_cli.main import main
+from dras_model.outputs.report.page import Page
 from dras_model.pipeline import Choices
 from dras_model.results.codes import Code
 from dras_model.results.errors import StudyRefused
@@ -63,6 +65,12 @@ def test_what_is_said_of_the_scan_reaches_its_scoring(pipeline, tmp_path):
     assert main(["extract", "study", "-o", str(tmp_path / "out"), *options, "--limits", str(limits)]) == 0
     scoring = pipeline["choices"].scoring
     assert scoring == ScoringChoices("expiration", 6000.0, pathlib.Path("lobes.nii.gz"), Limits(peel_mm=15.0))
+
+
+def test_what_the_report_carries_reaches_it(pipeline, tmp_path):
+    options = ["--label", "Study 12", "--date", "2026-11-23", "--paper", "letter"]
+    assert main(["extract", "study", "-o", str(tmp_path / "out"), *options]) == 0
+    assert pipeline["page"] == Page("Study 12", date(2026, 11, 23), "letter")
 
 
 @pytest.mark.parametrize(

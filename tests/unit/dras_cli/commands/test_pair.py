@@ -30,11 +30,16 @@ def test_both_scans_and_every_option_reach_the_pipeline(pipeline, tmp_path):
     out, limits = tmp_path / "out", tmp_path / "limits.toml"
     limits.write_text("peel_mm = 15.0\n")
     options = ["--inspiration-series", "1.2", "--expiration-series", "1.3", "--segmenter", "m:f", "--force"]
+    options += ["--inspiration-lobes", "a.nii.gz", "--expiration-lobes", "b.nii.gz"]
     assert main(["pair", "in", "ex", "-o", str(out), "--limits", str(limits), *options]) == 0
     assert (pipeline["inspiration"], pipeline["expiration"]) == (pathlib.Path("in"), pathlib.Path("ex"))
     choices = pipeline["choices"]
     assert (choices.inspiration_uid, choices.expiration_uid, choices.segmenter) == ("1.2", "1.3", "m:f")
     assert choices.limits.peel_mm == 15.0
+    assert (choices.inspiration_lobes, choices.expiration_lobes) == (
+        pathlib.Path("a.nii.gz"),
+        pathlib.Path("b.nii.gz"),
+    )
     assert pipeline["overwrite"] is True
 
 

@@ -9,7 +9,7 @@ from dras_client import Client
 
 def test_a_service_that_is_not_there_is_status_five(tmp_path, capsys, monkeypatch):
     impatient = functools.partial(Client, retry_for_s=0.1)
-    monkeypatch.setattr("dras_cli.commands.submit.Client", impatient)
+    monkeypatch.setattr("dras_cli.service_options.Client", impatient)
     (tmp_path / "study.zip").write_bytes(b"PK")
     assert main(["submit", str(tmp_path / "study.zip"), "--url", "http://127.0.0.1:9", "--json"]) == 5
     assert json.loads(capsys.readouterr().err)["error"]["code"] == "SERVICE_UNREACHABLE"

@@ -40,7 +40,7 @@ def test_a_reader_ignores_keys_that_a_newer_service_sends():
         state=JobState.QUEUED,
         created_at=now,
         updated_at=now,
-        links=JobLinks(job="", result="", artifacts=""),
+        links=JobLinks(job="", result="", artifacts="", events=""),
     )
     sent = view.model_dump(mode="json") | {"colour": "green"}
     assert JobView.model_validate(sent) == view
@@ -49,6 +49,6 @@ def test_a_reader_ignores_keys_that_a_newer_service_sends():
 @pytest.mark.parametrize("progress", [-0.01, 1.01])
 def test_progress_outside_of_zero_to_one_is_refused(progress):
     now = datetime.now(UTC)
-    links = JobLinks(job="", result="", artifacts="")
+    links = JobLinks(job="", result="", artifacts="", events="")
     with pytest.raises(ValueError, match="progress"):
         JobView(id="1", state=JobState.QUEUED, created_at=now, updated_at=now, links=links, progress=progress)

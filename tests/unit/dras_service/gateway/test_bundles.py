@@ -1,7 +1,7 @@
 import pytest
 
 from dras_service.api.problems import MEDIA_TYPE
-from unit.dras_service.examples import bundle_view
+from unit.dras_service.examples import bundle_view, find
 
 RAW = {"Content-Type": "application/octet-stream"}
 
@@ -9,7 +9,7 @@ RAW = {"Content-Type": "application/octet-stream"}
 @pytest.fixture
 def offered(store):
     views = (bundle_view("untrained-0", is_default=True), bundle_view("drasclr"))
-    store.offer(views)
+    store.bundles.offer(views)
     return views
 
 
@@ -22,7 +22,7 @@ def test_every_bundle_that_was_proven_is_listed_with_what_it_is(client, offered)
 def test_a_job_may_name_a_bundle_that_is_offered(client, store, offered):
     answer = client.post("/v1/studies", params={"bundle": "drasclr"}, content=b"x", headers=RAW)
     assert (answer.status_code, answer.json()["bundle"]) == (202, "drasclr")
-    assert store.find(answer.json()["id"]).bundle == "drasclr"
+    assert find(store, answer.json()["id"]).bundle == "drasclr"
     assert client.get(answer.headers["Location"]).json()["bundle"] == "drasclr"
 
 
@@ -37,7 +37,7 @@ def test_an_unknown_bundle_is_refused_with_those_there_are_and_nothing_is_kept(c
     assert answer.headers["content-type"] == MEDIA_TYPE
     assert "Offered are untrained-0, drasclr;" in answer.json()["detail"]
     assert "Doe" not in answer.text
-    assert parts.hints.published == []
+    assert parts.store.jobs.page(tenant="default", limit=1).jobs == ()
     assert list((parts.settings.blob_folder / "studies").iterdir()) == []
 
 

@@ -45,3 +45,24 @@ def test_job_and_problem_come_with_examples(document):
     schemas = document["components"]["schemas"]
     assert schemas["JobView"]["examples"]
     assert schemas["Problem"]["examples"]
+
+
+def test_every_error_of_every_address_comes_with_an_example_of_each_code(document):
+    for path in document["paths"].values():
+        for operation in path.values():
+            for status, body in operation["responses"].items():
+                if status < "400":
+                    continue
+                examples = body["content"][MEDIA_TYPE]["examples"]
+                assert examples
+                for code, example in examples.items():
+                    assert example["value"]["code"] == code
+                    assert str(example["value"]["status"]) == status
+                    assert code in body["description"]
+
+
+def test_no_parameter_may_be_null(document):
+    for path in document["paths"].values():
+        for operation in path.values():
+            for parameter in operation.get("parameters", ()):
+                assert {"type": "null"} not in parameter.get("schema", {}).get("anyOf", ())

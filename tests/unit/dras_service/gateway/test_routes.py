@@ -3,7 +3,7 @@ import pytest
 from dras_model.results.study import Stage, StudyResult
 from dras_service.api.problems import MEDIA_TYPE
 from dras_service.store.errors import StoreUnavailable
-from unit.dras_service.examples import outputs_of, stored_study, study_result
+from unit.dras_service.examples import claim_of, outputs_of, study_result
 
 
 def problem_of(answer):
@@ -13,7 +13,7 @@ def problem_of(answer):
 
 @pytest.fixture
 def claim(store):
-    return store.claim(store.submit(stored_study()).id, owner="me", lease_s=60.0)
+    return claim_of(store)
 
 
 @pytest.fixture
@@ -23,19 +23,19 @@ def finished(blobs, store, claim):
         (room / "out" / "regions.csv").write_text("region,laa\nwhole,1\n")
         (room / "out" / "feature_map.nii.gz").write_bytes(b"0123456789")
         outputs = blobs.keep_outputs(room / "out", claim)
-    store.commit(claim, study_result(), outputs=outputs)
+    store.leases.commit(claim, study_result(), outputs=outputs)
     return claim.job_id
 
 
 def test_a_waiting_job_says_when_to_ask_again_and_an_ended_one_does_not(client, store, claim):
     waiting = client.get(f"/v1/jobs/{claim.job_id}")
     assert waiting.headers["Retry-After"] == "1"
-    store.reject(claim, code="NOT_DICOM", message="No.")
+    store.leases.reject(claim, code="NOT_DICOM", message="No.")
     assert "Retry-After" not in client.get(f"/v1/jobs/{claim.job_id}").headers
 
 
 def test_a_job_shows_stage_progress_and_attempts(client, store, claim):
-    store.advance(claim, Stage.LUNGS, progress=0.3, lease_s=60.0)
+    store.leases.advance(claim, Stage.LUNGS, progress=0.3, lease_s=60.0)
     shown = client.get(f"/v1/jobs/{claim.job_id}").json()
     assert (shown["state"], shown["stage"], shown["progress"], shown["attempts"]) == (
         "preparing",
@@ -75,9 +75,9 @@ def test_a_file_that_is_not_in_the_index_is_not_there(client, finished, name):
 
 @pytest.mark.parametrize("what", ["result", "artifacts", "artifacts/result.json"])
 def test_what_is_not_ready_rejected_or_failed_is_told_apart(client, store, what):
-    claims = [store.claim(store.submit(stored_study()).id, owner="me", lease_s=60.0) for _ in range(3)]
-    store.reject(claims[1], code="TOO_FEW_SLICES", message="Only three slices.")
-    store.fail(claims[2], code="INTERNAL", message="A defect.")
+    claims = [claim_of(store) for _ in range(3)]
+    store.leases.reject(claims[1], code="TOO_FEW_SLICES", message="Only three slices.")
+    store.leases.fail(claims[2], code="INTERNAL", message="A defect.")
     answers = [client.get(f"/v1/jobs/{claim.job_id}/{what}") for claim in claims]
     assert [problem_of(answer) for answer in answers] == [
         (409, "RESULT_NOT_READY", None),
@@ -109,20 +109,20 @@ def test_an_invalid_parameter_is_named_but_never_repeated(client, series):
 
 
 def test_a_defect_of_ours_says_nothing_of_its_cause(client, store, monkeypatch):
-    def fail(_job_id):
+    def fail(_job_id, **_tenant):
         raise RuntimeError("Doe^Jane")
 
-    monkeypatch.setattr(store, "find", fail)
+    monkeypatch.setattr(store.jobs, "find", fail)
     answer = client.get("/v1/jobs/1")
     assert problem_of(answer) == (500, "INTERNAL", None)
     assert "Doe" not in answer.text
 
 
 def test_a_database_that_is_away_is_a_503_that_says_when_to_come_back(client, store, monkeypatch):
-    def fail(_job_id):
+    def fail(_job_id, **_tenant):
         raise StoreUnavailable("away")
 
-    monkeypatch.setattr(store, "find", fail)
+    monkeypatch.setattr(store.jobs, "find", fail)
     answer = client.get("/v1/jobs/1")
     assert problem_of(answer) == (503, "NOT_READY", None)
     assert int(answer.headers["Retry-After"]) > 0
@@ -133,5 +133,5 @@ def test_the_gateway_lives_as_long_as_it_answers(client):
 
 
 def test_a_committed_index_without_files_lists_nothing_else(client, store, claim):
-    store.commit(claim, study_result(), outputs=outputs_of(claim))
+    store.leases.commit(claim, study_result(), outputs=outputs_of(claim))
     assert len(client.get(f"/v1/jobs/{claim.job_id}/artifacts").json()["artifacts"]) == 1

@@ -7,7 +7,8 @@ from dras_service.api.problems import MEDIA_TYPE
 from dras_service.gateway.app import create_app
 from dras_service.settings import GatewaySettings
 from dras_service.store.errors import StorageFull, StoreUnavailable
-from unit.dras_service.examples import Parts
+from integration.serving import wait_until
+from unit.dras_service.examples import Parts, find
 
 ZIP = "application/zip"
 
@@ -63,39 +64,39 @@ def upload_by_hand(parts, *, chunks, headers=(), content_type=ZIP, then="http.di
 def test_an_upload_is_stored_queued_hinted_and_answered_with_its_address(client, parts):
     answer = client.post("/v1/studies?series=1.2.3", content=b"PK some zip", headers={"Content-Type": ZIP})
     assert answer.status_code == 202
-    job = parts.store.find(answer.json()["id"])
+    job = find(parts.store, answer.json()["id"])
     assert answer.headers["Location"] == f"/v1/jobs/{job.id}"
     assert answer.json()["state"] == "queued"
     assert job.series_uid == "1.2.3"
     assert parts.blobs.study_path(job.study_key).read_bytes() == b"PK some zip"
-    assert parts.hints.published == [job.id]
+    wait_until(lambda: parts.hints.sent == [job.id], within_s=5, what="the hint is sent")
 
 
 def test_a_body_of_many_blocks_arrives_whole(client, parts):
     content = bytes(range(256)) * 20_000
     answer = client.post("/v1/studies", content=content, headers={"Content-Type": ZIP})
-    job = parts.store.find(answer.json()["id"])
+    job = find(parts.store, answer.json()["id"])
     assert parts.blobs.study_path(job.study_key).read_bytes() == content
 
 
 def test_a_form_of_more_than_a_thousand_files_is_taken(client, parts):
     files = [("file", (f"{number}", b"%d" % number)) for number in range(1, 1201)]
     answer = client.post("/v1/studies", files=files)
-    folder = parts.blobs.study_path(parts.store.find(answer.json()["id"]).study_key)
+    folder = parts.blobs.study_path(find(parts.store, answer.json()["id"]).study_key)
     assert sorted(int(path.read_bytes()) for path in folder.iterdir()) == list(range(1, 1201))
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a\\..\\b", "Doe^Jane.dcm", "x" * 300])
 def test_a_name_that_was_sent_never_reaches_the_disk(client, parts, name):
     answer = client.post("/v1/studies", files=[("file", (name, b"1")), ("file", (name, b"2"))])
-    folder = parts.blobs.study_path(parts.store.find(answer.json()["id"]).study_key)
+    folder = parts.blobs.study_path(find(parts.store, answer.json()["id"]).study_key)
     assert sorted(path.name for path in folder.iterdir()) == ["000001.dcm", "000002.dcm"]
     assert len(files_in(parts)) == 2
 
 
 def test_a_form_with_one_file_is_that_file(client, parts):
     answer = client.post("/v1/studies", files={"file": ("study.zip", b"PK zip")})
-    assert parts.blobs.study_path(parts.store.find(answer.json()["id"]).study_key).read_bytes() == b"PK zip"
+    assert parts.blobs.study_path(find(parts.store, answer.json()["id"]).study_key).read_bytes() == b"PK zip"
 
 
 def test_fields_of_a_form_that_are_no_files_are_ignored(client, parts):
@@ -207,7 +208,7 @@ def test_a_form_of_too_many_parts_is_cut_off(parts):
 def test_a_client_that_leaves_in_mid_upload_leaves_neither_file_nor_job(parts):
     assert upload_by_hand(parts, chunks=[b"x" * (3 << 20)])[1] == "UPLOAD_INCOMPLETE"
     assert files_in(parts) == []
-    assert parts.store.due_hints(again_after_s=0.0) == ()
+    assert parts.store.jobs.page(tenant="default", limit=1).jobs == ()
 
 
 def test_a_client_that_falls_silent_is_cut_off(parts):
@@ -226,7 +227,7 @@ def test_a_study_whose_job_cannot_be_written_is_not_kept(
     def fail(*_args, **_fields):
         raise fault
 
-    monkeypatch.setattr(parts.store, "submit", fail)
+    monkeypatch.setattr(parts.store.submission, "submit", fail)
     check_problem(client.post("/v1/studies", content=b"abc", headers={"Content-Type": ZIP}), status, code)
     assert files_in(parts) == []
 
@@ -236,6 +237,6 @@ def test_a_known_study_is_kept_even_where_its_second_job_cannot_be_written(clien
         raise StorageFull("full")
 
     first = client.post("/v1/studies", content=b"abc", headers={"Content-Type": ZIP})
-    monkeypatch.setattr(parts.store, "submit", fail)
+    monkeypatch.setattr(parts.store.submission, "submit", fail)
     client.post("/v1/studies", content=b"abc", headers={"Content-Type": ZIP})
-    assert parts.blobs.study_path(parts.store.find(first.json()["id"]).study_key).exists()
+    assert parts.blobs.study_path(find(parts.store, first.json()["id"]).study_key).exists()

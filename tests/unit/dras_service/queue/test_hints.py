@@ -6,7 +6,7 @@ import pytest
 from dras_service.queue.app import create_celery
 from dras_service.queue.hints import BrokerUnreachable, Hints
 from dras_service.settings import QueueSettings
-from unit.dras_service.examples import stored_study
+from unit.dras_service.examples import submit
 
 
 @pytest.fixture
@@ -15,8 +15,8 @@ def celery(parts):
 
 
 @pytest.fixture
-def hints(celery, store):
-    return Hints(celery, store)
+def hints(celery):
+    return Hints(celery)
 
 
 def messages(parts):
@@ -24,8 +24,8 @@ def messages(parts):
 
 
 def test_a_hint_is_one_json_message_that_holds_the_job_id_and_nothing_of_the_study(hints, store, parts):
-    job = store.submit(stored_study(), series_uid="1.2.3.4.5")
-    hints.publish(job.id)
+    job = submit(store, series_uid="1.2.3.4.5")
+    hints.send(job.id)
     (message,) = messages(parts)
     content = json.loads(message.read_text())
     assert content["content-type"] == "application/json"
@@ -33,21 +33,14 @@ def test_a_hint_is_one_json_message_that_holds_the_job_id_and_nothing_of_the_stu
     assert job.study_key not in message.read_text()
 
 
-def test_a_sent_hint_is_not_due_again_at_once(hints, store):
-    job = store.submit(stored_study())
-    hints.publish(job.id)
-    assert store.due_hints(again_after_s=30.0) == ()
-
-
-def test_a_hint_that_cannot_be_sent_stays_due_and_raises_nothing(hints, store, parts):
-    job = store.submit(stored_study())
+def test_a_hint_that_cannot_be_sent_is_said(hints, parts):
     shutil.rmtree(parts.settings.queue_folder)
-    hints.publish(job.id)
-    assert store.due_hints(again_after_s=30.0) == (job.id,)
+    with pytest.raises(BrokerUnreachable):
+        hints.send("some-id")
 
 
-def test_a_broker_that_nobody_answers_for_fails_the_check(parts, store):
-    hints = Hints(create_celery(parts.settings), store)
+def test_a_broker_that_nobody_answers_for_fails_the_check(parts):
+    hints = Hints(create_celery(parts.settings))
     hints.check()
     shutil.rmtree(parts.settings.queue_folder)
     with pytest.raises(BrokerUnreachable):

@@ -2,18 +2,26 @@ import pytest
 
 from dras_model.results.study import Stage
 from dras_service.settings import WorkerSettings
-from dras_service.store.errors import LeaseLost, StoreUnavailable
+from dras_service.store.errors import Cancelled, LeaseLost, StorageFull, StoreUnavailable
+from dras_service.worker.draining import Drain
 from dras_service.worker.stages import Heartbeat, attempt, overall_progress
-from unit.dras_service.examples import FakeEngine, stored_study
+from unit.dras_service.examples import FakeEngine, claim_of, find
 
 
 @pytest.fixture
 def claim(store):
-    return store.claim(store.submit(stored_study(), series_uid="1.2").id, owner="me", lease_s=60.0)
+    return claim_of(store, series_uid="1.2")
 
 
 def run(claim, parts, engine):
-    attempt(claim, store=parts.store, blobs=parts.blobs, engine=engine, settings=parts.settings.worker)
+    attempt(
+        claim,
+        leases=parts.store.leases,
+        blobs=parts.blobs,
+        engine=engine,
+        settings=parts.settings.worker,
+        drain=Drain(grace_s=0.0),
+    )
 
 
 def folders(parts):
@@ -36,7 +44,7 @@ def test_a_fraction_out_of_range_is_taken_as_the_nearest_in_range(fraction, as_i
 def test_the_result_and_its_files_are_committed_together(claim, parts):
     engine = FakeEngine()
     run(claim, parts, engine)
-    outputs = parts.store.outputs(claim.job_id)
+    outputs = parts.store.jobs.outputs(claim.job_id, tenant="default")
     assert [file.name for file in outputs.artifacts] == ["feature_map.nii.gz", "result.json"]
     assert engine.sources == [parts.blobs.study_path(claim.study_key)]
     assert folders(parts) == [f"{claim.job_id}-1"]
@@ -45,8 +53,7 @@ def test_the_result_and_its_files_are_committed_together(claim, parts):
 def test_the_study_is_encoded_by_the_bundle_that_the_job_names(parts):
     engine = FakeEngine()
     for bundle in (None, "drasclr"):
-        job = parts.store.submit(stored_study(), bundle=bundle)
-        run(parts.store.claim(job.id, owner="me", lease_s=60.0), parts, engine)
+        run(claim_of(parts.store, bundle=bundle), parts, engine)
     assert engine.bundles == [None, "drasclr"]
 
 
@@ -62,28 +69,40 @@ def test_an_engine_that_fails_leaves_no_folder_behind(claim, parts):
 def test_work_that_lost_its_lease_stops_at_its_next_report_and_commits_nothing(claim, parts):
     def lose():
         parts.clock.now += 61
-        parts.store.sweep(max_attempts=3, retry_delay_s=0.0)
+        parts.store.sweeping.sweep(max_attempts=3, retry_delay_s=0.0)
 
     with pytest.raises(LeaseLost):
         run(claim, parts, FakeEngine(lose))
-    assert parts.store.outputs(claim.job_id) is None
+    assert parts.store.jobs.outputs(claim.job_id, tenant="default") is None
     assert folders(parts) == []
 
 
-def test_a_lease_lost_between_the_last_report_and_the_commit_discards_the_files(claim, parts, monkeypatch):
-    def too_late(*_args, **_fields):
-        raise LeaseLost
+def test_work_on_a_cancelled_job_stops_at_its_next_report_and_leaves_nothing(claim, parts):
+    def cancel():
+        parts.store.ending.cancel(claim.job_id, tenant="default")
 
-    monkeypatch.setattr(parts.store, "commit", too_late)
-    with pytest.raises(LeaseLost):
+    with pytest.raises(Cancelled):
+        run(claim, parts, FakeEngine(cancel))
+    assert folders(parts) == []
+
+
+@pytest.mark.parametrize("fault", [LeaseLost, Cancelled])
+def test_a_job_lost_between_the_last_report_and_the_commit_discards_the_files(
+    claim, parts, monkeypatch, fault
+):
+    def too_late(*_args, **_fields):
+        raise fault
+
+    monkeypatch.setattr(parts.store.leases, "commit", too_late)
+    with pytest.raises(fault):
         run(claim, parts, FakeEngine())
     assert folders(parts) == []
 
 
 def test_heartbeats_are_throttled_but_a_new_stage_is_told_at_once(claim, store, monkeypatch):
     told = []
-    monkeypatch.setattr(store, "advance", lambda _claim, stage, **_fields: told.append(stage))
-    heartbeat = Heartbeat(claim, store, WorkerSettings(heartbeat_s=3600.0))
+    monkeypatch.setattr(store.leases, "advance", lambda _claim, stage, **_fields: told.append(stage))
+    heartbeat = Heartbeat(claim, store.leases, WorkerSettings(heartbeat_s=3600.0), Drain(grace_s=1.0))
     for fraction in (0.0, 0.3, 0.6, 1.0):
         heartbeat(Stage.READ, fraction)
     heartbeat(Stage.LUNGS, 0.0)
@@ -91,16 +110,17 @@ def test_heartbeats_are_throttled_but_a_new_stage_is_told_at_once(claim, store, 
 
 
 def test_progress_that_was_shown_is_never_taken_back(claim, store):
-    heartbeat = Heartbeat(claim, store, WorkerSettings(heartbeat_s=1e-9))
+    heartbeat = Heartbeat(claim, store.leases, WorkerSettings(heartbeat_s=1e-9), Drain(grace_s=1.0))
     heartbeat(Stage.ENCODE, 0.5)
-    shown = store.find(claim.job_id).progress
+    shown = find(store, claim.job_id).progress
     heartbeat(Stage.SCORES, 0.0)
-    assert store.find(claim.job_id).progress == shown
+    assert find(store, claim.job_id).progress == shown
 
 
-def test_a_database_that_is_away_for_a_moment_does_not_stop_the_work(claim, store, monkeypatch):
+@pytest.mark.parametrize("fault", [StoreUnavailable, StorageFull])
+def test_a_database_that_is_away_for_a_moment_does_not_stop_the_work(claim, store, monkeypatch, fault):
     def away(*_args, **_fields):
-        raise StoreUnavailable("away")
+        raise fault
 
-    monkeypatch.setattr(store, "advance", away)
-    Heartbeat(claim, store, WorkerSettings())(Stage.READ, 0.0)
+    monkeypatch.setattr(store.leases, "advance", away)
+    Heartbeat(claim, store.leases, WorkerSettings(), Drain(grace_s=1.0))(Stage.READ, 0.0)

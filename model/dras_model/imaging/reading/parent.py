@@ -41,6 +41,7 @@ from dras_model.imaging.volume import MOST_VOXELS, Grid
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused, StudyRefused
 
+_LETTING_GO_S = 2.0  # for a mapping of a process that has ended
 _COMMAND = (sys.executable, "-P", "-m", "dras_model.imaging.reading.child")
 # All that the process learns of our environment; settings and their secrets are not its business.
 _ENVIRONMENT = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "TMPDIR", "SYSTEMROOT", "PYTHONHOME")
@@ -284,7 +285,18 @@ def _seal(memory: int) -> None:
     """See to it that nobody can write to the memory any more, or cut it short, which would end us by SIGBUS."""
     if not hasattr(os, "memfd_create"):  # a file has no seals
         return
-    try:
-        fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
-    except OSError as error:
-        raise StudyRefused(Code.READER_CRASHED, how="memory that something still writes to") from error
+    give_up_at = time.monotonic() + _LETTING_GO_S
+    while True:
+        try:
+            fcntl.fcntl(
+                memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+            )
+        except OSError as error:
+            # A decoder that has just ended may hold its mapping for a moment more on a busy machine.
+            if time.monotonic() > give_up_at:
+                raise StudyRefused(
+                    Code.READER_CRASHED, how="memory that something still writes to"
+                ) from error
+            time.sleep(0.01)
+        else:
+            return

@@ -31,7 +31,8 @@ from dras_model.results.study import Region
 from pacs_servers import Orthanc, program, said
 from unit.dras_model.outputs.dicom.scenes import patches_in, scene
 
-FILES = ("dras_sr.dcm", "dras_seg.dcm", "dras_map.dcm")
+MEASUREMENTS = ("dras_sr.dcm", "dras_seg.dcm", "dras_map.dcm")
+FILES = (*MEASUREMENTS, "dras_report.dcm")
 # What dciodvfy 1.00 (2022) warns of and is right as it is; `docs/dicom-conformance.md` says why.
 ACCEPTED = (
     r"Unrecognized defined term <99DRAS> for value 1 of attribute <Coding Scheme Designator>",
@@ -69,7 +70,7 @@ def test_dciodvfy_finds_no_error_in_whatever_way_the_scanner_stood(
     made = scene(pose, tmp_path / "series", stored.result)
     (tmp_path / "out").mkdir()
     write_objects(made.stored, made.source, tmp_path / "out")
-    for name in FILES:
+    for name in MEASUREMENTS:
         _validate(tmp_path / "out" / name)
 
 
@@ -262,7 +263,8 @@ def test_orthanc_takes_the_objects_into_the_study_of_their_source_and_gives_them
         answers.append(answer)
     assert len({answer["ParentStudy"] for answer in answers}) == 1
     assert len({answer["ParentPatient"] for answer in answers}) == 1
-    assert sorted(orthanc.series(pydicom.dcmread(sources[0]).StudyInstanceUID)) == ["CT", "OT", "SEG", "SR"]
+    found = orthanc.series(pydicom.dcmread(sources[0]).StudyInstanceUID)
+    assert sorted(found) == ["CT", "DOC", "OT", "SEG", "SR"]
 
 
 def test_orthanc_knows_an_object_that_is_sent_again(orthanc: Orthanc, folder: Path) -> None:

@@ -264,6 +264,11 @@ class Settings(BaseSettings):
         return self.blobs.folder or self.data / "blobs"
 
     @property
+    def gathering_folder(self) -> Path:
+        """Where studies lie that come image by image, until they are complete."""
+        return self.data / "gathering"
+
+    @property
     def queue_folder(self) -> Path:
         """Where the `filesystem://` broker keeps its messages."""
         return self.data / "queue"

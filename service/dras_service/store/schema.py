@@ -101,7 +101,9 @@ job = Table(
     Column("purged_at", Float),  # its result and files are gone since
     Column("trace", String(55)),  # the span that submitted it, as a W3C traceparent
     Column("study_uid", String(64)),  # Study Instance UID, where the door that it came in by has read it
-    Column("send_to", JSON(none_as_null=True)),  # a list of names: systems that get the DICOM objects of its result
+    Column(
+        "send_to", JSON(none_as_null=True)
+    ),  # a list of names: systems that get the DICOM objects of its result
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
     Index("job_by_state", "state", "not_before"),
@@ -150,7 +152,9 @@ outbox = Table(
     Column("topic", String(16), nullable=False),  # hint | webhook | dicom
     Column("tenant", String(40), nullable=False),
     Column("job_id", ForeignKey("job.id"), nullable=False),
-    Column("target", String(64)),  # of a hint the queue, of a webhook its id, of objects the system they go to
+    Column(
+        "target", String(64)
+    ),  # of a hint the queue, of a webhook its id, of objects the system they go to
     Column("payload", JSON),
     Column("not_before", Float, nullable=False),
     Column("attempts", Integer, nullable=False),

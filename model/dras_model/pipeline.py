@@ -148,9 +148,7 @@ def prepare(
         return _prepare(source, atlas, choices=choices or Choices(), clock=clock or Clock())
 
 
-def cut(
-    source: Path, *, atlas: Atlas, choices: Choices | None = None, clock: Clock | None = None
-) -> Cut:
+def cut(source: Path, *, atlas: Atlas, choices: Choices | None = None, clock: Clock | None = None) -> Cut:
     """Do what `prepare` does, but for the scores: patches do not depend on them. Raises as `prepare` does."""
     with one_blas_thread():
         return _cut(source, atlas, choices=choices or Choices(), clock=clock or Clock())
@@ -229,7 +227,9 @@ def finish(
 ) -> Extraction:
     """Put everything together; the timings are added when the outputs have been written."""
     return Extraction(
-        result=Encoding.of(encoder).told_in(describe(prepared, encoder.bundle)),
+        result=Encoding.of(encoder, embeddings, prepared.patches.valid).told_in(
+            describe(prepared, encoder.bundle)
+        ),
         volume=prepared.volume,
         lungs=prepared.lungs.map,
         patches=prepared.patches,

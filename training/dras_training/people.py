@@ -1,17 +1,20 @@
 """Invented people: who is in a cohort of phantoms, all of it from one seed, and what is true of each.
 
 Build, breath, disease and scanner vary independently, so that none can be told from another. What happens to them
-later is invented, too: a survival whose hazard is known, for trying a survival analysis. No epidemiology is claimed.
+later is invented, too: a survival whose hazard is known, to try an analysis on. No epidemiology is claimed.
 """
 
+import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dras_model.imaging.phantom import Build, Emphysema, PhantomSpec
 from dras_model.imaging.phantom.spec import COVERAGE_MM, EmphysemaKind, Kernel
+from dras_model.outputs.folder import new_file
 from dras_model.results.study import Region
 from dras_training.recipe import Phantoms
 
@@ -64,6 +67,16 @@ class Person:
 def invent(cohort: Phantoms) -> Iterator[Person]:
     """Yield the people of a cohort: the same on every machine, and each the same in a cohort of any size."""
     return (_person(cohort.seed + i, cohort) for i in range(cohort.count))
+
+
+def write_truth(cohort: Phantoms, path: Path) -> int:
+    """Write a row a person to a CSV file; return how many. Raises SetupRefused OUTPUT_NOT_WRITABLE."""
+    rows = [person.row for person in invent(cohort)]
+    with new_file(path, overwrite=True) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, rows[0], lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    return len(rows)
 
 
 def _person(seed: int, cohort: Phantoms) -> Person:

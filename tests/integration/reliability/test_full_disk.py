@@ -1,10 +1,8 @@
 """A disk that is full, under a service that runs: a small file system of its own, filled and emptied."""
 
-import subprocess
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest

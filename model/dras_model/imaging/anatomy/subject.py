@@ -22,7 +22,7 @@ SIDE_WIDTHS = (1.045, 0.915)  # right and left against the mean thorax: the righ
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What tells groups of people apart, as women and men: the size, 1 for the mean, and how much narrower the base.
+    """What tells groups of people apart, as women and men: the size, 1 for the mean, and how narrow the base is.
 
     With a `narrowing` of 0.1 the thorax is 10 % narrower at its base and as wide at its apex; no anthropometry is
     claimed.
@@ -33,7 +33,9 @@ class Build:
 
     def __post_init__(self) -> None:
         if not 0.8 <= self.size <= 1.1 or not -0.15 <= self.narrowing <= 0.15:
-            raise ValueError("a build is 0.8 to 1.1 times the mean, and up to 0.15 narrower or wider at the base")
+            raise ValueError(
+                "a build is 0.8 to 1.1 times the mean, and up to 0.15 narrower or wider at the base"
+            )
 
 
 AVERAGE = Build()
@@ -49,7 +51,7 @@ class Bend(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One person: the thorax, its size along (x, y, z), its bends, the fat under the skin, how narrow the base is."""
+    """One person: the thorax, its size along (x, y, z), its bends, the fat under the skin, the narrow base."""
 
     thorax: Thorax
     scale: Vector

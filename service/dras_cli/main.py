@@ -15,6 +15,7 @@ _COMMANDS = {
     "compare": Entry("dras_cli.commands.compare:compare", "Say how stored results of one person differ."),
     "repeat": Entry("dras_cli.commands.repeat:repeat", "Run a study again as its result says it was run."),
     "export": Entry("dras_cli.commands.export:export", "Write other forms of a stored result."),
+    "batch": Entry("dras_cli.commands.batch:batch", "Process a cohort, through any crash."),
     "cohort": Entry("dras_cli.commands.cohort:cohort", "Put many stored results into one table."),
     "inspect": Entry("dras_cli.commands.inspect:inspect", "Say what would be used, without computing."),
     "serve": Entry("dras_cli.commands.serve:serve", "Run the service on this machine."),

@@ -67,18 +67,25 @@ class Client:
         options: JobOptions = _DEFAULTS,
         priority: int = 0,
         repeat: bool = False,
+        idempotency_key: str | None = None,
         on_progress: Progress | None = None,
     ) -> Job:
         """Upload a study: a folder, an archive, a file, a list of files, or bytes.
 
         `series` is the Series Instance UID to use, the service chooses by default; `bundle` names the weights,
         one of `bundles()`; of several jobs that wait the highest `priority` is first. The same study with the
-        same wishes again is the job there is, unless `repeat` asks for another. `on_progress` hears bytes sent
+        same wishes again is the job there is, unless `repeat` asks for another; so is one that is sent again
+        under the same `idempotency_key`, made up by default. `on_progress` hears bytes sent
         and bytes in all. Names of files are not sent. Raises UnknownBundle before anything is uploaded.
         """
         params = _params(options, series=series, bundle=bundle, priority=priority, repeat=repeat)
         view = self._connection.post(
-            "/v1/studies", open_payload(study), JobView, params=params, on_progress=on_progress
+            "/v1/studies",
+            open_payload(study),
+            JobView,
+            params=params,
+            key=idempotency_key,
+            on_progress=on_progress,
         )
         return Job(self._connection, view)
 

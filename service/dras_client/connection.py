@@ -100,16 +100,17 @@ class Connection:
         model: type[_Model],
         *,
         params: dict[str, str],
+        key: str | None,
         on_progress: Progress | None,
     ) -> _Model:
         """Send a body once it is known that somebody listens. Raises DrasClientError."""
-        key = f'"{uuid.uuid4()}"'  # a proxy that sends the request again makes no second job
+        quoted = f'"{key or uuid.uuid4()}"'  # a proxy that sends the request again makes no second job
 
         def send() -> httpx2.Response:
             headers = {
                 "Content-Type": payload.content_type,
                 "Content-Length": str(payload.size_bytes),
-                "Idempotency-Key": key,
+                "Idempotency-Key": quoted,
             }
             blocks = counted(payload, on_progress)
             return self._send(

@@ -73,6 +73,10 @@ class AsyncJob(SeenJob):
         """See `Job.artifacts`."""
         return await self._calls.artifacts(self.id)
 
+    async def read(self, name: str) -> bytes:
+        """See `Job.read`."""
+        return await self._calls.content(self.id, name)
+
     async def artifact(self, name: str, path: str | Path) -> Path:
         """See `Job.artifact`."""
         return await self._calls.artifact(self.id, name, Path(path))

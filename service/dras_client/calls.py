@@ -147,6 +147,10 @@ class Calls:
         """List a result's files."""
         return await downloads.artifacts(self._exchange, job_path(job_id))
 
+    async def content(self, job_id: str, name: str) -> bytes:
+        """Return one file of a result."""
+        return (await downloads.fetched(self._exchange, job_path(job_id), name)).getvalue()
+
     async def artifact(self, job_id: str, name: str, path: Path) -> Path:
         """Save one file of a result."""
         file = await downloads.artifact(self._exchange, job_path(job_id), name)

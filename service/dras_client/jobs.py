@@ -83,6 +83,10 @@ class Job(SeenJob):
         """List the files of the result."""
         return run(self._calls.artifacts(self.id))
 
+    def read(self, name: str) -> bytes:
+        """Return one file of the result in memory. Raises ArtifactNotFound, DownloadCorrupt."""
+        return run(self._calls.content(self.id, name))
+
     def artifact(self, name: str, path: str | Path) -> Path:
         """Save one file of the result at `path`, whole or not at all. Raises ArtifactNotFound, DownloadCorrupt."""
         return run(self._calls.artifact(self.id, name, Path(path)))

@@ -16,7 +16,7 @@ import uvicorn
 
 from dras_service.errors import CannotServe
 from dras_service.gateway.app import create_app
-from dras_service.gateway.auth_binding import check_binding, guarded
+from dras_service.gateway.auth.binding import check_binding, guarded
 from dras_service.gateway.door import Door
 from dras_service.gateway.protocol import BoundedProtocol
 from dras_service.observability.tracing import open_tracing

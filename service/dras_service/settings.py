@@ -65,7 +65,7 @@ class QueueSettings(_Topic):
     polling_interval_s: Seconds = 0.1
     socket_timeout_s: Seconds = Field(5.0, description="after which Redis is taken for away")
     hint_again_after_s: Seconds = 30.0
-    sweep_interval_s: Seconds = 10.0
+    sweep_interval_s: Seconds = 5.0
     remnant_age_s: Seconds = Field(3600.0, description="after which a file that nothing speaks of is removed")
     publish_interval_s: Seconds = Field(1.0, description="between two looks for hints whose time has come")
 

@@ -10,8 +10,8 @@ from dras_model import __version__
 from dras_model.results.study import NOTICE
 from dras_service.api.problems import ProblemCode
 from dras_service.gateway.admission import Admission, Standing
-from dras_service.gateway.auth import AUTHENTICATION_PROBLEMS, authenticated
-from dras_service.gateway.auth_parts import add_guards
+from dras_service.gateway.auth.callers import AUTHENTICATION_PROBLEMS, authenticated
+from dras_service.gateway.auth.guards import add_guards
 from dras_service.gateway.background import Background
 from dras_service.gateway.door import Door
 from dras_service.gateway.events import EventHub

@@ -7,7 +7,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from dras_service.api.problems import ProblemCode
-from dras_service.gateway.auth import Reader
+from dras_service.gateway.auth.callers import Reader
 from dras_service.gateway.events import EventHub
 from dras_service.gateway.lookup import Lookup
 from dras_service.gateway.problems import Responses, responses

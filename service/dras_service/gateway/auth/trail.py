@@ -50,7 +50,7 @@ class Log(Protocol):
 
 
 class AuditTrail:
-    """Wraps an application. The principal is in the request's state, where `auth` has put it."""
+    """Wraps an application. The principal is in the request's state, where `callers` has put it."""
 
     def __init__(self, app: ASGIApp, *, log: Log, routes: Routes) -> None:
         self._app = app

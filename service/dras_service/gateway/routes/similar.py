@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from dras_model.results.study import Region
 from dras_service.api.problems import ProblemCode
 from dras_service.api.similarity import MOST_NEIGHBOURS, SimilarList
-from dras_service.gateway.auth import Reader
+from dras_service.gateway.auth.callers import Reader
 from dras_service.gateway.lookup import Lookup
 from dras_service.gateway.problems import ProblemRaised, responses
 from dras_service.gateway.views import similar_list

@@ -121,7 +121,7 @@ def encode_drafts(
     n_patches = sum(len(study.patches) for study in studies)
     for draft, folder, rows in zip(drafts, encoded, embeddings, strict=True):
         told = _Encoded(
-            encoding=Encoding.of(encoder),
+            encoding=Encoding.of(encoder, rows, _arrays(draft).valid),
             seconds=seconds * len(rows) / n_patches,
             peak_rss_mb=peak_rss_mb(),
         )

@@ -27,7 +27,7 @@ from pacs_servers import program
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Invalid value for VR UI"),
+    pytest.mark.filterwarnings("ignore:.*VR UI"),
 ]
 CT = "1.2.840.10008.5.1.4.1.1.2"
 CONFIG = """

@@ -21,7 +21,7 @@ def print_result(result: StudyResult, *, console: Console | None = None) -> None
     console.print(f"[bold]{escape(result.notice)}[/bold]")
     print_warnings(result.warnings, console=console)
     console.print(scores_table(result.scores))
-    for line in _reasons(result.scores):
+    for line in (*_reasons(result.scores), *_estimates(result.scores)):
         console.print(line)
     patches, weights = result.qc.patches, escape(result.provenance.weights.training)
     console.print(
@@ -55,6 +55,15 @@ def _reasons(scores: Sequence[Score]) -> list[str]:
         f"{'harmonised ' if image == 'harmonised' else ''}{', '.join(names)}, {_where(found)}: no value,"
         f" {escape(reason)}"
         for (reason, image, found), names in codes.items()
+    ]
+
+
+def _estimates(scores: Sequence[Score]) -> list[str]:
+    """Say what the heads of the bundle estimate, each with what it was fitted on and how well it did."""
+    return [
+        f"{score.code}: {score.value:.4g} {escape(score.unit)}; {escape(score.definition)}"
+        for score in scores
+        if score.kind == "model_estimate" and score.value is not None
     ]
 
 

@@ -7,6 +7,7 @@ A listener that does not read in time is let go: it comes back with Last-Event-I
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -123,15 +124,19 @@ class EventHub:
                     return
 
     async def _events(self, listener: Listener, told: int) -> AsyncIterator[JobEvent | None]:
-        """Yield what was missed and then what comes; None from time to time where nothing does."""
+        """Yield what was missed and then what comes; None from time to time where nothing does.
+
+        It ends after a while, too: a key may have been revoked meanwhile.
+        """
+        ends_at = time.monotonic() + self._limits.stream_limit_s
         read = partial(self._source.after, tenant=listener.tenant, job_id=listener.job_id, limit=_PAGE)
         while missed := await run_in_threadpool(read, told):
             for earlier in missed:
                 yield earlier
             told = missed[-1].id
-        while True:
+        while (left_s := ends_at - time.monotonic()) > 0:
             try:
-                async with asyncio.timeout(self._limits.heartbeat_s):
+                async with asyncio.timeout(min(self._limits.heartbeat_s, left_s)):
                     event = await listener.unread.get()
             except TimeoutError:
                 yield None

@@ -49,7 +49,8 @@ def events_router(hub: EventHub, lookup: Lookup) -> APIRouter:
     @router.get(
         "/events",
         summary="Hear of all jobs",
-        description="Server-sent events, from now on or from behind Last-Event-ID; without an end.",
+        description="Server-sent events, from now on or from behind Last-Event-ID. A stream is ended after a while;"
+        " a client then asks again from where it was.",
         response_class=StreamingResponse,
         responses=_told("Changes of the tenant's jobs") | _PROBLEMS,
     )

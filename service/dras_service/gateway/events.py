@@ -110,11 +110,15 @@ class EventHub:
     ) -> AsyncGenerator[bytes, None]:
         """Yield the stream's text from behind `after` (None: from now); that of a job ends with the job."""
         with self._attached(tenant, job_id) as listener:
-            yield b"retry: %d\n\n" % RECONNECT_MS
             newest = await run_in_threadpool(self._source.last_id, tenant=tenant)
             self._cursors.setdefault(tenant, newest)
             self._wanted.set()
-            async for event in self._events(listener, newest if after is None else after):
+            told = newest if after is None else after
+            yield b"retry: %d\nid: %d\n\n" % (
+                RECONNECT_MS,
+                told,
+            )  # who leaves before any event comes back to this
+            async for event in self._events(listener, told):
                 yield b": alive\n\n" if event is None else _text(event)
                 if event is not None and job_id is not None and event.state.is_terminal:
                     return

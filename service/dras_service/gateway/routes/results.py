@@ -24,6 +24,7 @@ _PROBLEMS = responses(
     ProblemCode.RESULT_NOT_READY,
     ProblemCode.STUDY_REJECTED,
     ProblemCode.JOB_FAILED,
+    ProblemCode.JOB_CANCELLED,
     ProblemCode.NOT_READY,
 )
 _TEXT = {"type": "string"}

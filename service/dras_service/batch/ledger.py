@@ -109,21 +109,21 @@ class Ledger:
                 raise
 
     def begin_run(self, recipe: str) -> int:
-        """Begin a run: cases that the last one has left running were interrupted. Return how many those are."""
+        """Begin a run and return its number; cases that the last one has left running were interrupted."""
         with self.writing() as connection:
             self._run = connection.execute(
                 "INSERT INTO runs (began_at, recipe) VALUES (?, ?)", (time.time(), recipe)
             ).lastrowid or 0  # fmt: skip
-            n_interrupted = connection.execute(
+            connection.execute(
                 "UPDATE cases SET state = 'waiting', interruptions = interruptions + 1 WHERE state = 'running'"
-            ).rowcount
+            )
             told = _crashed(f"the batch was ended {MOST_INTERRUPTIONS} times while it ran")
             connection.execute(
                 "UPDATE cases SET state = 'failed', code = ?, message = ?, ended_at = ?"
                 " WHERE state = 'waiting' AND interruptions >= ?",
                 (told.code, told.message, time.time(), MOST_INTERRUPTIONS),
             )
-        return n_interrupted
+        return self._run
 
     def take_in(self, found: Iterable[Found], recipe: str) -> None:
         """Write down what the source offers; a case whose images or recipe changed waits again."""

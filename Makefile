@@ -57,6 +57,7 @@ bench: setup-dev  ## time every stage; JSON into benchmarks/results (half an hou
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/outputs.py
 	$(BIN)/python benchmarks/workers.py
+	$(BIN)/python benchmarks/batch.py
 
 soak: setup-dev test-programs  ## kill the service a thousand times and count; figures into docs/soak.json (half an hour)
 	cd tests && ../$(BIN)/python -m integration.reliability.soak --kills 1050 --json ../docs/soak.json

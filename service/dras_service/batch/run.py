@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty
@@ -27,6 +27,7 @@ from dras_service.batch.ledger import Counts, FailureCount, Ledger
 from dras_service.batch.places import Notes, Place
 from dras_service.batch.staging import staged
 from dras_service.batch.table import RESULTS, Tables, write_tables
+from dras_service.errors import CannotServe
 
 ROOM = "work"  # where files of cases are put together; empty between runs
 _TICK_S = 0.5
@@ -113,7 +114,7 @@ class _Desk:
         self._stop = stop
         self._hear = hear
         self._running: dict[Future[Outcome], _Running] = {}
-        self._fault: SetupRefused | DrasClientError | None = None
+        self._fault: SetupRefused | CannotServe | DrasClientError | None = None
 
     def work(self) -> None:
         """Compute until nothing waits, or until it is stopped. Raises what ends the batch."""
@@ -150,16 +151,27 @@ class _Desk:
         case = running.case
         if case.origin == "missing":
             return Failed.of(Code.STUDY_NOT_FOUND)
-        root = self._job.source.folder or Path()
-        room = self._job.out / ROOM / case.name
-        path = Path(case.study.removeprefix("path:"))
+        if case.origin == "no ct":
+            told = {"n_series": "the", "modalities": case.source, "reason": "the PACS says so"}
+            return Failed.of(Code.NO_CT_SERIES, **told)
         try:
-            with nullcontext(path) if case.origin == "path" else staged(pieces, root, room) as source:
-                return running.place.compute(
-                    case, source, self._job.out / RESULTS / case.name, notes=running.notes
-                )
+            with self._files(running, pieces) as source:
+                out = self._job.out / RESULTS / case.name
+                return running.place.compute(case, source, out, notes=running.notes)
         except StudyRefused as refused:
             return Failed(refused.code.value, str(refused))
+
+    def _files(self, running: _Running, pieces: Sequence[Piece]) -> AbstractContextManager[Path]:
+        """Return what yields the images of a case, whatever it comes from."""
+        case, room = running.case, self._job.out / ROOM / running.case.name
+        if case.origin == "path":
+            return nullcontext(Path(case.study.removeprefix("path:")))
+        pacs = self._job.source.pacs
+        if case.origin == "pacs" and pacs is not None:
+            from dras_service.batch.fetching import fetched  # noqa: PLC0415 - a batch of files needs no PACS
+
+            return fetched(case, pacs, room, stop=self._stop.now, at=running.notes.at)
+        return staged(pieces, self._job.source.folder or Path(), room)
 
     def _settle(self, running: _Running, future: Future[Outcome]) -> None:
         """Write down how a case ended; what ends the batch is kept until the others have ended, too."""
@@ -171,7 +183,7 @@ class _Desk:
         except GivenBack:
             self._ledger.give_back(case)
             return
-        except (SetupRefused, DrasClientError) as fault:
+        except (SetupRefused, CannotServe, DrasClientError) as fault:
             self._ledger.give_back(case)
             self._fault = self._fault or fault
             return

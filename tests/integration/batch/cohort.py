@@ -4,6 +4,8 @@ import os
 import zipfile
 from pathlib import Path
 
+from pydicom.dataset import Dataset
+
 from dras_model.imaging.phantom import Emphysema, PhantomSpec, make_phantom
 from dras_model.imaging.phantom.others import head_ct
 from dras_model.imaging.phantom_dicom import SeriesOptions, write_series
@@ -11,35 +13,42 @@ from dras_model.imaging.volume import Volume
 
 # More of them (DRAS_BATCH_STUDIES=30) take minutes; what is asserted is the same.
 N_CHESTS = int(os.environ.get("DRAS_BATCH_STUDIES", "3"))
-FAILURES = {"broken": "TRUNCATED", "mr": "NO_CT_SERIES", "head": "OUT_OF_SCOPE"}
+FAILURES = {"broken": "MISSING_SLICES", "mr": "NO_CT_SERIES", "head": "OUT_OF_SCOPE"}
+DESCRIPTION = "BATCH"
 
 
-def chest() -> Volume:
+def _described(dataset: Dataset, _index: int) -> None:
+    dataset.StudyDescription = DESCRIPTION
+
+
+def write_cohort(root: Path, *, n_chests: int = N_CHESTS) -> list[Path]:
+    """Write chests, two of them mixed in one folder, and the studies of FAILURES; return the folders."""
     spec = PhantomSpec(seed=5, n_slices=60, matrix=96, emphysema=Emphysema("centrilobular", 0.1))
-    return make_phantom(spec).volume
-
-
-def write_cohort(root: Path, *, n_chests: int = N_CHESTS) -> None:
-    """Write chests in a folder each, two of them mixed in one folder, one in a zip, and the studies of FAILURES."""
-    volume = chest()
+    volume = make_phantom(spec).volume
     for number in range(n_chests):
-        folder = root / ("mixed" if number < 2 else f"subject{number:03}")
         name = f"s{number}_{{index:03}}.dcm"
-        files = write_series(volume, folder, SeriesOptions(seed=100 + number, file_name=name))
-        if number == 2:
-            pack(files, root / "archived" / "study.zip")
-    write_series(volume, root / "mr", SeriesOptions(seed=1, modality="MR"))
-    write_series(head_ct(), root / "head", SeriesOptions(seed=2))
-    broken = write_series(volume, root / "broken", SeriesOptions(seed=3))
-    broken[30].write_bytes(broken[30].read_bytes()[:-1000])
-    (root / "notes.txt").write_text("no image")
+        _write(
+            volume,
+            root / ("mixed" if number < 2 else f"subject{number:03}"),
+            seed=100 + number,
+            file_name=name,
+        )
+    _write(volume, root / "mr", seed=1, modality="MR")
+    _write(head_ct(), root / "head", seed=2)
+    for path in _write(volume, root / "broken", seed=3)[20:40]:
+        path.unlink()
+    return sorted(root.iterdir())
 
 
-def pack(files: list[Path], archive: Path) -> None:
-    """Move files into a zip, and their folder away."""
+def _write(volume: Volume, folder: Path, **options: object) -> list[Path]:
+    return write_series(volume, folder, SeriesOptions(edit=_described, **options))  # type: ignore[arg-type]
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Move a folder's files into a zip."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(archive, "w") as packed:
-        for file in files:
+        for file in sorted(folder.iterdir()):
             packed.write(file, file.name)
             file.unlink()
-    files[0].parent.rmdir()
+    folder.rmdir()

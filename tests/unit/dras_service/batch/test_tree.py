@@ -85,7 +85,8 @@ def test_zips_hold_one_study_or_several_and_zips(
     whole = pack(files[1], root / "one.zip")
     inner = pack(files[2], tmp_path / "inner.zip")
     pack(files[3], root / "several.zip", more={"inner.zip": inner, "read me": b"no image"})
-    found = list(look().values())
+    look()
+    found = list(studies_of(root, Inventory(ledger, 1)))
     read = sorted(contents(study, ledger, root, tmp_path / "work" / "case") for study in found)
     assert len(found) == 3
     assert [whole] in read

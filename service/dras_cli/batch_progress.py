@@ -17,13 +17,25 @@ from rich.progress import Progress as Bars
 from dras_service.batch.events import Ended, Event, Hear, Looking, Planned, Progress, Tabling
 
 _PLAIN_S = 15.0  # between two lines where standard error is no terminal
+_LINES_S = 2.0  # between two lines of JSON that tell how far it is
+_FREQUENT = (Looking, Progress, Tabling)
 _MOST_NAME = 28
 
 
 @contextmanager
 def batch_lines() -> Iterator[Hear]:
     """Yield what writes each event as a line of JSON to standard output."""
-    yield lambda event: click.echo(json.dumps(event.document()))
+    said_at = 0.0
+
+    def say(event: Event) -> None:
+        nonlocal said_at
+        if isinstance(event, _FREQUENT):
+            if time.monotonic() - said_at < _LINES_S:
+                return
+            said_at = time.monotonic()
+        click.echo(json.dumps(event.document()))
+
+    yield say
 
 
 @contextmanager

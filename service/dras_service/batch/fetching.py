@@ -5,9 +5,9 @@ batch, which goes on when it is called again.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused, StudyRefused
@@ -21,6 +21,7 @@ from dras_service.pacs.retrieve.query import Archive, StudyQuery
 
 _FIRST_PAUSE_S, _MOST_PAUSE_S = 1.0, 60.0
 _CT = "CT"
+_THE_PORT = Lock()  # that a C-MOVE sends to: one fetch listens on it at a time
 
 
 def studies_in(pacs: Pacs) -> Iterator[Found]:
@@ -59,9 +60,12 @@ def fetched(
 
     Raises StudyRefused STUDY_NOT_FETCHED, SetupRefused PACS_UNREACHABLE, GivenBack when it is stopped.
     """
-    with room_for(room), open_archive(read_configuration(pacs.config), pacs.peer) as archive:
+    configuration = read_configuration(pacs.config)
+    comes_to_us = configuration.peer(pacs.peer).fetches_by == "c-move"
+    with room_for(room):
         at("fetch", 0.0)
-        _fetch(case.study_uid, archive, room, pacs, stop)
+        with _THE_PORT if comes_to_us else nullcontext(), open_archive(configuration, pacs.peer) as archive:
+            _fetch(case.study_uid, archive, room, pacs, stop)
         yield room
 
 

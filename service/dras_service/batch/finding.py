@@ -51,8 +51,8 @@ def read_table(job: BatchJob) -> Manifest | None:
 
 def _offered(job: BatchJob, inventory: Inventory, tell: Tell) -> Iterator[Found]:
     manifest, root = read_table(job), job.source.folder
-    if manifest is not None and job.source.manifest is not None:
-        yield from studies_by_path(manifest, job.source.manifest)
+    if manifest is not None:
+        yield from studies_by_path(manifest)
     named = None if manifest is None else _rows_by_uid(manifest.rows)
     if named == {}:
         return

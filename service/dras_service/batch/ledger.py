@@ -163,10 +163,10 @@ class Ledger:
             if not (results / row["name"] / "result.json").is_file()
         ]
         with self.writing() as connection:
-            connection.execute("DELETE FROM cases WHERE seen < ? AND state != 'done'", (self._run,))
             connection.executemany(
                 "UPDATE cases SET state = 'waiting' WHERE id = ?", [(id_,) for id_ in gone]
             )
+            connection.execute("DELETE FROM cases WHERE seen < ? AND state != 'done'", (self._run,))
             if again:
                 connection.execute(
                     "UPDATE cases SET state = 'waiting', deaths = 0, interruptions = 0, job_id = NULL"

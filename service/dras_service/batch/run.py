@@ -19,7 +19,7 @@ from dras_client.errors import DrasClientError
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused, StudyRefused
 from dras_service.batch.cases import Case, Failed, GivenBack, Outcome, State
-from dras_service.batch.events import Began, Ended, Hear, Looking, Planned, Progress, Tabling, eta_s
+from dras_service.batch.events import Began, Ended, Event, Hear, Looking, Planned, Progress, Tabling, eta_s
 from dras_service.batch.finding import find_studies
 from dras_service.batch.inventory import Inventory, Piece, pieces_of
 from dras_service.batch.job import BatchJob
@@ -76,7 +76,8 @@ def run_batch(
     with Ledger(job.out, writes=True) as ledger, _tidied(job.out):
         run = ledger.begin_run(recipe)
         inventory = Inventory(ledger, run)
-        find_studies(job, ledger, inventory, recipe=recipe, tell=lambda n: hear(Looking(n)))
+        heard = _heard_until(stop, hear)
+        find_studies(job, ledger, inventory, recipe=recipe, tell=lambda n: heard(Looking(n)))
         ledger.end_finding(job.out / RESULTS, again=again)
         counts = ledger.counts()
         hear(
@@ -86,8 +87,19 @@ def run_batch(
         stopped = stop.drain.is_set() and ledger.counts().waiting > 0
         tables = None
         if not stopped:
-            tables = write_tables(job, ledger, tell=lambda fraction: hear(Tabling(fraction)))
+            tables = write_tables(job, ledger, tell=lambda fraction: heard(Tabling(fraction)))
         return Summary(ledger.counts(), ledger.failures_by_code(), tables, stopped)
+
+
+def _heard_until(stop: Stop, hear: Hear) -> Hear:
+    """Return what passes events on and, when the batch is stopped where no case is at stake, ends it at once."""
+
+    def heard(event: Event) -> None:
+        if stop.drain.is_set():
+            raise KeyboardInterrupt
+        hear(event)
+
+    return heard
 
 
 @contextmanager
@@ -115,6 +127,7 @@ class _Desk:
         self._hear = hear
         self._running: dict[Future[Outcome], _Running] = {}
         self._fault: SetupRefused | CannotServe | DrasClientError | None = None
+        self._told_at = 0.0
 
     def work(self) -> None:
         """Compute until nothing waits, or until it is stopped. Raises what ends the batch."""
@@ -165,7 +178,8 @@ class _Desk:
         """Return what yields the images of a case, whatever it comes from."""
         case, room = running.case, self._job.out / ROOM / running.case.name
         if case.origin == "path":
-            return nullcontext(Path(case.study.removeprefix("path:")))
+            folder = (self._job.source.manifest or Path()).parent
+            return nullcontext(folder / case.study.removeprefix("path:"))
         pacs = self._job.source.pacs
         if case.origin == "pacs" and pacs is not None:
             from dras_service.batch.fetching import fetched  # noqa: PLC0415 - a batch of files needs no PACS
@@ -190,6 +204,8 @@ class _Desk:
         except Exception as defect:  # noqa: BLE001 - the doorman: one case must not end a batch of thousands
             outcome = Failed.of(Code.CASE_CRASHED, how=f"{type(defect).__name__} in the batch itself")
         state = self._ledger.end(case, outcome)
+        if state is State.FAILED:  # what lies there is of other images than these
+            shutil.rmtree(self._job.out / RESULTS / case.name, ignore_errors=True)
         seconds = time.monotonic() - running.began_at
         failed = outcome if isinstance(outcome, Failed) else None
         code = failed.code if failed else None if state is State.DONE else Code.CASE_CRASHED.value
@@ -204,6 +220,9 @@ class _Desk:
             return
 
     def _tell(self) -> None:
+        if time.monotonic() - self._told_at < _TICK_S:
+            return
+        self._told_at = time.monotonic()
         counts, rate = self._ledger.counts(), self._ledger.per_hour()
         stages = {running.case.name: running.notes.stage for running in self._running.values()}
         left = counts.waiting + counts.running

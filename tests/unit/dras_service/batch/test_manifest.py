@@ -67,7 +67,7 @@ def test_a_path_is_another_study_when_a_file_of_it_changes(tmp_path: Path) -> No
     manifest = read_manifest(write(tmp_path, "path\nscan\ngone\n"), reserved=RESERVED)
 
     def identities() -> list[str]:
-        return [found.identity for found in studies_by_path(manifest, tmp_path / "list.csv")]
+        return [found.identity for found in studies_by_path(manifest)]
 
     first = identities()
     assert identities() == first

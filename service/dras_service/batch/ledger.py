@@ -246,17 +246,18 @@ class Ledger:
         )
 
     def per_hour(self) -> float | None:
-        """Return how many cases end in an hour, by those that the last run has ended lately; None for too few."""
-        began_at = self.connection.execute("SELECT MAX(began_at) FROM runs").fetchone()[0] or 0.0
-        ended = [
-            row[0]
-            for row in self.connection.execute(
-                "SELECT ended_at FROM cases WHERE ended_at > ? ORDER BY ended_at DESC LIMIT ?",
-                (began_at, _RECENT),
-            )
-        ]
-        span_s = ended[0] - ended[-1] if len(ended) > 1 else 0.0
-        return 3600.0 * (len(ended) - 1) / span_s if span_s > 0 else None
+        """Return how many cases end in an hour, by those of the last run that ended lately; None before the first."""
+        run_began_at = self.connection.execute("SELECT MAX(began_at) FROM runs").fetchone()[0] or 0.0
+        query = "SELECT ended_at FROM cases WHERE ended_at >= ? ORDER BY ended_at DESC LIMIT ?"
+        ended = [row[0] for row in self.connection.execute(query, (run_began_at, _RECENT + 1))]
+        if not ended:
+            return None
+        if len(ended) > _RECENT:
+            since = ended.pop()
+        else:
+            query = "SELECT MIN(began_at) FROM cases WHERE began_at >= ?"
+            since = self.connection.execute(query, (run_began_at,)).fetchone()[0] or run_began_at
+        return 3600.0 * len(ended) / max(time.time() - float(since), 1e-3)
 
     def _deaths(self, case: Case) -> int:
         row = self.connection.execute("SELECT deaths FROM cases WHERE id = ?", (case.id,)).fetchone()

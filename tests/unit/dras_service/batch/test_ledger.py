@@ -143,3 +143,25 @@ def test_names_of_folders_say_where_a_study_came_from_and_differ() -> None:
     names = {study(key, called="Ward 7/Ärzte: x").name for key in ("a", "b")}
     assert len(names) == 2
     assert all(name.startswith("Ward_7_rzte_x-") for name in names)
+
+
+def test_the_pace_counts_the_time_since_the_last_end_and_forgets_what_is_long_ago(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [4e9]  # later than the run that is open
+    monkeypatch.setattr("time.time", lambda: now[0])
+    ledger.begin_run("recipe")
+    ledger.take_in([study(str(number)) for number in range(200)], "recipe")
+    assert ledger.per_hour() is None
+    for seconds in (36.0, 36.0):
+        case = taken(ledger)
+        now[0] += seconds
+        ledger.end(case, Done("succeeded"))
+    assert ledger.per_hour() == pytest.approx(100.0)
+    now[0] += 72.0
+    assert ledger.per_hour() == pytest.approx(50.0)
+    for _ in range(100):
+        case = taken(ledger)
+        now[0] += 3.6
+        ledger.end(case, Done("succeeded"))
+    assert ledger.per_hour() == pytest.approx(1000.0)

@@ -246,7 +246,7 @@ class Ledger:
         )
 
     def per_hour(self) -> float | None:
-        """Return how many cases end in an hour, by those of the last run that ended lately; None before the first."""
+        """Return how many cases end in an hour, by those of the last run that ended lately; None for none."""
         run_began_at = self.connection.execute("SELECT MAX(began_at) FROM runs").fetchone()[0] or 0.0
         query = "SELECT ended_at FROM cases WHERE ended_at >= ? ORDER BY ended_at DESC LIMIT ?"
         ended = [row[0] for row in self.connection.execute(query, (run_began_at, _RECENT + 1))]

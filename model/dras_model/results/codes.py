@@ -140,6 +140,8 @@ class Code(StrEnum):
     RESUME_IMPOSSIBLE = "RESUME_IMPOSSIBLE"
     TRAINING_DIVERGED = "TRAINING_DIVERGED"
     EXPORT_DIFFERS = "EXPORT_DIFFERS"
+    TABLE_INVALID = "TABLE_INVALID"
+    HEAD_MISFIT = "HEAD_MISFIT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,6 +427,10 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
         Code.EXPORT_DIFFERS: _setup(
             "The graph of the bundle {name} differs from the trained network by {difference:.1e}, allowed is"
             " {limit:.1e}; nothing was written."
+        ),
+        Code.TABLE_INVALID: _setup("The table {name} cannot be used: {reason}."),
+        Code.HEAD_MISFIT: _setup(
+            "The embeddings were not made by the bundle {name}; name the bundle that made them, or encode again."
         ),
         Code.LIMITS_INVALID: _setup("The limits in {name} cannot be used: {reason}."),
         Code.OUTPUT_NOT_WRITABLE: _setup("The output folder {path} cannot be written: {reason}."),

@@ -24,7 +24,7 @@ class Wishes(BaseModel):
     )
     dicom: bool = Field(
         False,
-        description="also make DICOM objects of the result; they are kept with it and repeat the patient of the scan",
+        description="also make DICOM objects of the result; kept with it, they repeat the patient of the scan",
     )
 
 

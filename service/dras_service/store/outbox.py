@@ -67,9 +67,7 @@ class Outbox:
         with self._database.write("end_outbox", tenant=EVERYBODY) as connection:
             ids = [letter.id for letter in letters]
             connection.execute(
-                update(outbox)
-                .where(outbox.c.id.in_(ids))
-                .values(done_at=self._database.now(), fault=fault)
+                update(outbox).where(outbox.c.id.in_(ids)).values(done_at=self._database.now(), fault=fault)
             )
 
     def put_off(self, *letters: Letter, delay_s: float, fault: str | None = None) -> None:

@@ -32,7 +32,7 @@ _OF_AN_IMAGE = (
 
 
 def write_encapsulated_report(path: Path, stored: StoredResult, source: SourceSeries) -> None:
-    """Write the page of a result whose source is known. Raises StudyRefused where a part of the result is missing."""
+    """Write the page of a result whose source is known. Raises StudyRefused where a part of it is missing."""
     identity = Identity(source, stored.result)
     dataset = source_dataset(source)
     for keyword in _OF_AN_IMAGE:

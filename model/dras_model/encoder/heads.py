@@ -149,11 +149,14 @@ def pool(
     return np.asarray(summed / np.where(weight > 0, weight, np.nan)[:, :, np.newaxis])
 
 
-def parse_head(content: bytes) -> Head:
-    """Read a head. ValueError, whose text is the end of a sentence, where it is none."""
+def parse_head(content: bytes, *, sizes: tuple[int, int] | None = None) -> Head:
+    """Read a head for `sizes` (locations, components). ValueError, whose text is the end of a sentence."""
     try:
-        return Head.model_validate_json(content)
+        head = Head.model_validate_json(content)
     except ValidationError as fault:
         first = fault.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ValueError(f"{where or 'as a whole'}: {first['msg'].removeprefix('Value error, ')}") from fault
+    if sizes not in {None, (len(head.groups), head.width)}:
+        raise ValueError(f"{head.name} is for {len(head.groups)} patches of {head.width} components")
+    return head

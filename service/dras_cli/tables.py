@@ -8,14 +8,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from dras_model.results.phenotypes import HARMONISED_HEADLINE, HEADLINE
 from dras_model.results.study import Inspection, Region, Score, StudyResult, StudyWarning
 
 _FILE_WIDTH = 140
-# What fits the width of a terminal; result.json and regions.csv hold all.
-HEADLINE = frozenset(
-    {"LAA-950insp", "LAA-910insp", "LAA-856exp", "Perc15", "MLD", "volume", "mass", "LAC-D", "heterogeneity"}
-)
-HARMONISED_HEADLINE = frozenset({"LAA-950insp", "LAA-856exp", "Perc15"})
 _INDENTED = {region for region in Region if "_" in region}
 
 

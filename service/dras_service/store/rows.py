@@ -158,6 +158,45 @@ class Outputs:
 
 
 @dataclass(frozen=True, slots=True)
+class Embedding:
+    """The mean embedding of a region: float32 of unit length, in this machine's byte order."""
+
+    region: str
+    n_patches: int
+    vector: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Those of one result; only those of one `space`, a bundle's SHA-256, are comparable."""
+
+    space: str
+    regions: tuple[Embedding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A region of another study, and the cosine of its embedding and the one that was asked for."""
+
+    job_id: str
+    region: str
+    similarity: float
+    n_patches: int
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The neighbours of an embedding of `space`, the nearest first, and whether all were compared."""
+
+    space: str
+    n_patches: int
+    n_compared: int
+    is_complete: bool
+    neighbours: tuple[Neighbour, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Swept:
     """What one sweep did: ids given back to the queue, set aside for good, and ended because nobody wants them."""
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -231,4 +232,16 @@ artifact = Table(
     Column("media_type", String(127), nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
+)
+
+embedding = Table(
+    "embedding",
+    metadata,
+    Column("job_id", ForeignKey("result.job_id"), primary_key=True),
+    Column("region", String(32), primary_key=True),
+    Column("tenant", String(40), nullable=False),
+    Column("space", String(64), nullable=False),  # the bundle's SHA-256: others are not comparable
+    Column("n_patches", Integer, nullable=False),
+    Column("vector", LargeBinary, nullable=False),  # float32 of unit length
+    Index("embedding_by_space", "tenant", "space", "region"),
 )

@@ -20,6 +20,7 @@ from dras_service.store.leases import Leases
 from dras_service.store.rows import Claim
 from dras_service.store.shelves import Held
 from dras_service.worker.draining import Drain
+from dras_service.worker.embeddings import embeddings_of
 from dras_service.worker.engine import StagedEngine
 from dras_service.worker.stages import Heartbeat, overall_progress
 
@@ -66,9 +67,10 @@ def finish(claim: Claim, bench: Bench) -> None:
     with blobs.workspace(claim) as room, _draft_of(claim, bench) as draft:
         out = room / "out"
         found = bench.engine.finish(draft, out, report=bench.heartbeat(claim))
+        embeddings = embeddings_of(out, found)  # before the files are moved
         outputs = blobs.keep_outputs(out, claim)
     try:
-        bench.leases.commit(claim, found, outputs=outputs)
+        bench.leases.commit(claim, found, outputs=outputs, embeddings=embeddings)
     except (LeaseLost, Cancelled):
         blobs.remove_outputs(outputs.key)
         blobs.empty_trash()

@@ -124,6 +124,13 @@ class Head(Record):
         value = self.intercept + float((np.array(self.weights) * apart).sum())
         return 1.0 / (1.0 + math.exp(-value)) if self.kind == "probability" else value
 
+    def of_each(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the value (n,) of each of embeddings (n, width) alone. ValueError unless it takes a plain mean."""
+        if len(self.weights) > 1 or self.attention is not None:
+            raise ValueError("it does not weigh every patch alike")
+        values = self.intercept + (embeddings - np.array(self.centre[0])) @ np.array(self.weights[0])
+        return np.asarray(1.0 / (1.0 + np.exp(-values)) if self.kind == "probability" else values)
+
 
 def pool(
     embeddings: NDArray[np.float32],

@@ -17,6 +17,7 @@ from dras_service.gateway.door import Door
 from dras_service.gateway.events import EventHub
 from dras_service.gateway.lookup import Lookup
 from dras_service.gateway.openapi import add_openapi
+from dras_service.gateway.page import page_router
 from dras_service.gateway.problems import add_problem_handlers, responses
 from dras_service.gateway.routes.bundles import bundles_router
 from dras_service.gateway.routes.events import events_router
@@ -92,6 +93,7 @@ def create_app(
     v1.include_router(webhooks_router(store.webhooks, limits.webhooks))
     v1.include_router(bundles_router(store.bundles))
     app.include_router(v1)
+    app.include_router(page_router())
     app.include_router(
         health_router(store=store, blobs=blobs, hints=hints, door=door, settings=settings.observability)
     )

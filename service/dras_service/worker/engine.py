@@ -133,7 +133,12 @@ class PipelineEngine:
         from dras_model.choices import Choices  # noqa: PLC0415 - see the top
 
         scoring = _scoring(JobOptions.model_validate(options))
-        return Choices(series_uid=series_uid, segmenter=self._settings.segmenter, scoring=scoring)
+        return Choices(
+            series_uid=series_uid,
+            segmenter=self._settings.segmenter,
+            scoring=scoring,
+            view=self._settings.view,
+        )
 
     @contextmanager
     def _device_watched(self) -> Iterator[None]:

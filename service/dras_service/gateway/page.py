@@ -6,12 +6,16 @@ need no key, as they hold nothing; everything that the page shows it asks of `/v
 
 import hashlib
 import io
+import json
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from fastapi import APIRouter, Request, Response
 
+from dras_model.outputs.report.wording import name_of, title_of
+from dras_model.results.codes import CODES, Code, Kind
+from dras_model.results.study import Region
 from dras_service.api.problems import ProblemCode
 from dras_service.gateway.problems import ProblemRaised
 from dras_service.gateway.representation import Representation, answer
@@ -47,7 +51,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",  # for browsers that do not know `frame-ancestors`
 }
-_INDEX = "index.html"
+_INDEX, _WORDS = "index.html", "words.js"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class _File:
 def page_router() -> APIRouter:
     """Make the routes of the page: `/`, and `/page/…` for what it loads."""
     router = APIRouter(include_in_schema=False)
-    known = dict(_walk(files("dras_service.gateway") / "web"))
+    known = dict(_walk(files("dras_service.gateway") / "web")) | {_WORDS: _file(_words(), ".js")}
 
     @router.api_route("/", methods=["GET", "HEAD"])
     def index(request: Request) -> Response:
@@ -84,14 +88,23 @@ def _walk(folder: Traversable, prefix: str = "") -> list[tuple[str, _File]]:
     """Return every file of a kind that is served, by its path below the folder."""
     found: list[tuple[str, _File]] = []
     for entry in folder.iterdir():
+        suffix = entry.name[entry.name.rfind(".") :]
         if entry.is_dir():
             found += _walk(entry, f"{prefix}{entry.name}/")
-            continue
-        media_type = _MEDIA_TYPES.get(entry.name[entry.name.rfind(".") :])
-        if media_type is not None:
-            content = entry.read_bytes()
-            digest = hashlib.sha256(content).hexdigest()
-            found.append(
-                (prefix + entry.name, _File(Representation(media_type, len(content), digest), content))
-            )
+        elif suffix in _MEDIA_TYPES:
+            found.append((prefix + entry.name, _file(entry.read_bytes(), suffix)))
     return found
+
+
+def _file(content: bytes, suffix: str) -> _File:
+    digest = hashlib.sha256(content).hexdigest()
+    return _File(Representation(_MEDIA_TYPES[suffix], len(content), digest), content)
+
+
+def _words() -> bytes:
+    """Return the report's words as a module of the page: one thing has one name wherever it is read."""
+    told = {
+        "TITLES": {code.value: title_of(code) for code in Code if CODES[code].kind is Kind.WARNING},
+        "REGIONS": {region.value: name_of(region) for region in Region},
+    }
+    return "".join(f"export const {name} = {json.dumps(words)};\n" for name, words in told.items()).encode()

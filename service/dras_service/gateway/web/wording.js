@@ -1,15 +1,8 @@
-// Names and numbers as a reader of the field expects them. Sentences come from the service.
+// Names and numbers as a reader of the field expects them. Sentences come from the service, and so do the titles of
+// warnings and the names of regions, which are those of the report.
 
-const REGIONS = new Map([
-  ["whole", "Both lungs"],
-  ["right", "Right lung"],
-  ["left", "Left lung"],
-]);
-const PARTS = new Map([
-  ["apical", "upper third"],
-  ["middle", "middle third"],
-  ["basal", "lower third"],
-]);
+import { REGIONS, TITLES } from "./words.js";
+
 const STATES = new Map([
   ["queued", "Waiting"],
   ["succeeded", "Done"],
@@ -33,15 +26,7 @@ const MINUS = "\u2212";
 export const NONE = "\u2013";
 
 /** @param {string} region */
-export function regionName(region) {
-  const whole = REGIONS.get(region);
-  if (whole) return whole;
-  const [side, ...rest] = region.split("_");
-  const part = PARTS.get(rest.join("_"));
-  if (part) return `${capital(side)}, ${part}`;
-  const alone = PARTS.get(region);
-  return capital(alone ? `${alone}s` : region.replaceAll("_", " "));
-}
+export const regionName = (region) => REGIONS[region] ?? capital(region.replaceAll("_", " "));
 
 /** @param {string} state */
 export const stateName = (state) => STATES.get(state) ?? capital(state);
@@ -55,9 +40,9 @@ export const hasResult = (state) => WITH_RESULT.has(state);
 /** @param {string} state */
 export const hasEnded = (state) => ENDED.has(state);
 
-/** A code as words: SHARP_KERNEL is "Sharp kernel".
+/** A code as words: that of a warning has a title, any other is read as it is.
  * @param {string} code */
-export const codeName = (code) => capital(code.replaceAll("_", " ").toLowerCase());
+export const codeName = (code) => TITLES[code] ?? capital(code.replaceAll("_", " ").toLowerCase());
 
 /** @param {string} text */
 export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);

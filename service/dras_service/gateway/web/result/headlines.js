@@ -1,7 +1,8 @@
 // The few numbers that are looked for first, raw beside harmonised, with what bears on them.
 
 import { el, replace } from "../dom.js";
-import { codeName, digitsOf, number } from "../wording.js";
+import { digitsOf, number } from "../wording.js";
+import { ranges, ranked } from "./ranking.js";
 import { DENSITY, LAA, PERC15, VOLUME, finder } from "./scores.js";
 
 /** @import { Context } from "./job_view.js" */
@@ -21,8 +22,9 @@ const SHOWN = [
  */
 export function fill(body, { result }) {
   const find = finder(result);
+  const codes = ranked(result).map(({ code }) => code);
   replace(body, el("dl", { class: "numbers" }, ...SHOWN.map(([code, name, meaning]) =>
-    figure(name, meaning, find(code, "whole"), find(code, "whole", "harmonised")))));
+    figure(name, meaning, find(code, "whole"), find(code, "whole", "harmonised"), codes))));
 }
 
 /**
@@ -30,11 +32,13 @@ export function fill(body, { result }) {
  * @param {string} meaning
  * @param {Score | undefined} raw
  * @param {Score | undefined} harmonised
+ * @param {string[]} codes of all warnings, in the order of their numbers
  */
-function figure(name, meaning, raw, harmonised) {
+function figure(name, meaning, raw, harmonised, codes) {
   const unit = raw?.unit ?? "";
   const digits = digitsOf(unit);
-  const doubts = [...new Set([...(raw?.warnings ?? []), ...(harmonised?.warnings ?? [])])];
+  const bearing = new Set([...(raw?.warnings ?? []), ...(harmonised?.warnings ?? [])]);
+  const doubts = codes.flatMap((code, n) => (bearing.has(code) ? [n + 1] : []));
   return el(
     "div",
     { class: "number" },
@@ -42,6 +46,6 @@ function figure(name, meaning, raw, harmonised) {
     el("dd", {}, el("span", { class: "value" }, number(raw?.value, digits)), " ", raw?.value == null ? null : el("span", { class: "unit" }, unit)),
     harmonised && el("dd", { class: "beside" }, "harmonised ", el("b", {}, number(harmonised.value, digits)), harmonised.value === null ? null : ` ${unit}`),
     raw?.reason && el("dd", { class: "hint" }, raw.reason),
-    doubts.length > 0 && el("dd", { class: "doubts" }, `Doubt: ${doubts.map(codeName).join(", ").toLowerCase()}`),
+    doubts.length > 0 && el("dd", { class: "doubts" }, `see warning${doubts.length === 1 ? "" : "s"} ${ranges(doubts)}`),
   );
 }

@@ -57,7 +57,7 @@ function table(regions, find) {
       el("th", { scope: "col", rowspan: 2 }, "Volume, mL"),
       el("th", { scope: "col", rowspan: 2 }, "Tissue, g"),
     ),
-    el("tr", {}, ...["raw", "harmonised", "raw", "harmonised"].map((image) => el("th", { scope: "col" }, image))),
+    el("tr", {}, ...["raw", "harmon.", "raw", "harmon."].map((image) => el("th", { scope: "col" }, image))),
   );
   const rows = regions.map((region) =>
     el(

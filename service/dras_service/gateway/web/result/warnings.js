@@ -2,6 +2,7 @@
 
 import { el, replace } from "../dom.js";
 import { codeName } from "../wording.js";
+import { ranked } from "./ranking.js";
 
 /** @import { Context } from "./job_view.js" */
 
@@ -12,12 +13,12 @@ import { codeName } from "../wording.js";
 export function fill(body, { result }) {
   const { n_patches: all, n_valid: valid } = result.qc.patches;
   const partial = result.status === "partial" ? el("p", { class: "band" }, `Partial result: ${valid} of ${all} patches are valid.`) : null;
-  const ranked = [...result.warnings].sort((a, b) => Number(b.severity === "severe") - Number(a.severity === "severe"));
-  if (ranked.length === 0) return replace(body, partial, el("p", { class: "hint" }, "No warnings."));
+  const warnings = ranked(result);
+  if (warnings.length === 0) return replace(body, partial, el("p", { class: "hint" }, "No warnings."));
   replace(
     body,
     partial,
-    el("ul", { class: "cautions" }, ...ranked.map(({ code, severity, message }) =>
+    el("ol", { class: "cautions" }, ...warnings.map(({ code, severity, message }) =>
       el("li", { class: severity }, el("strong", {}, severity === "severe" ? `Severe: ${codeName(code)}.` : `${codeName(code)}.`), " ", message))),
   );
 }

@@ -85,8 +85,8 @@ function dropZone(body, look) {
     el(
       "p",
       { class: "choices" },
-      el("button", { type: "button", onclick: () => folder.click() }, "Choose a folder"),
-      el("button", { type: "button", onclick: () => files.click() }, "Choose files"),
+      el("button", { type: "button", onclick: () => folder.click() }, "Folder…"),
+      el("button", { type: "button", onclick: () => files.click() }, "Files…"),
     ),
     files,
     folder,

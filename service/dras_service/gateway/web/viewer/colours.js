@@ -6,13 +6,14 @@
 /** @param {Stop[]} stops of which all but the clear one at 0 are joined by straight lines
  * @returns {ColourMap} */
 function ramp(stops) {
-  const all = /** @type {Stop[]} */ ([[0, 0, 0, 0, 0], ...stops]);
+  const [, red, green, blue] = stops[0]; // of what is clear too: colours are mixed at its border
+  const all = /** @type {Stop[]} */ ([[0, red, green, blue, 0], ...stops]);
   const [I, R, G, B, A] = [0, 1, 2, 3, 4].map((part) => all.map((stop) => stop[part]));
   return { R, G, B, A, I };
 }
 
-/** Right lung and left lung, as outlines. */
-export const LUNGS = ramp([[1, 77, 208, 225, 255], [128, 77, 208, 225, 255], [129, 174, 213, 129, 255], [255, 174, 213, 129, 255]]);
+/** Right lung, left lung and airway, as outlines. */
+export const LUNGS = ramp([[1, 77, 208, 225, 255], [2, 174, 213, 129, 255], [3, 206, 147, 216, 255]]);
 /** Percent of a block at or below -950 HU. */
 export const LOW = ramp([[1, 255, 193, 7, 0], [50, 255, 167, 38, 190], [255, 244, 81, 30, 255]]);
 /** From little to much, told apart by those who see no red or green: dark blue to yellow. */

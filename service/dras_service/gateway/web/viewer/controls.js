@@ -5,7 +5,6 @@ import { guarded } from "../panel.js";
 import { number } from "../wording.js";
 import { LOW, LUNGS } from "./colours.js";
 import { indexAt } from "./nifti.js";
-import { outlines } from "./outlines.js";
 import { patchControls } from "./patch_controls.js";
 import { PLANES } from "./scan.js";
 
@@ -36,11 +35,15 @@ export async function controls(bar, stage, { scan, lungs, low, patches, signal }
   const sliders = Object.fromEntries(Object.keys(PLANES).map((plane) => [plane, slider(scan, /** @type {Plane} */ (plane))]));
   const reading = el("output", { class: "reading" });
   const colouring = el("div", { class: "colouring" });
-  await scan.lay("lungs", outlines(lungs), { colours: LUNGS, most: 255, opacity: 0.9 });
+  stage.dataset.view = "all";
+  await scan.outline(/** @type {Uint8Array} */ (lungs.voxels), LUNGS);
   await scan.lay("low", /** @type {Uint8Array} */ (low.voxels), { colours: LOW, most: 100, opacity: 0 });
   replace(
     bar,
-    choice("View", Object.entries(VIEWS), "all", (view) => scan.setView(/** @type {keyof typeof VIEWS} */ (view))),
+    choice("View", Object.entries(VIEWS), "all", (view) => {
+      stage.dataset.view = view;
+      scan.setView(/** @type {keyof typeof VIEWS} */ (view));
+    }),
     choice("Window", Object.entries(WINDOWS).map(([name, [title]]) => [name, title]), "lung", (name) => {
       const [, lowest, highest] = WINDOWS[name];
       scan.setWindow([lowest, highest]);
@@ -49,7 +52,7 @@ export async function controls(bar, stage, { scan, lungs, low, patches, signal }
       "fieldset",
       {},
       el("legend", {}, "Overlays"),
-      tick("Lungs", true, (on) => scan.show("lungs", on ? 0.9 : 0)),
+      tick("Lungs", true, (on) => scan.showOutline(on)),
       tick("Low attenuation", false, (on) => scan.show("low", on ? 0.8 : 0)),
     ),
     colouring,

@@ -82,3 +82,28 @@ export function indexAt(image, mm) {
   const inside = x >= 0 && y >= 0 && z >= 0 && x < nx && y < ny && z < nz;
   return inside ? x + nx * (y + ny * z) : -1;
 }
+
+/** The place of a voxel, RAS mm.
+ * @param {Image} image
+ * @param {number[]} voxel */
+export function toPlace({ affine }, voxel) {
+  return affine.map((row) => row[3] + voxel.reduce((sum, at, axis) => sum + row[axis] * at, 0));
+}
+
+/**
+ * The middle of the right lung, RAS mm, or of the image where there is none: a place with something to see.
+ * @param {Image} lungs labels, 1 right
+ */
+export function middleOf(lungs) {
+  const [nx, ny, nz] = lungs.shape;
+  const sum = [0, 0, 0];
+  let n = 0;
+  lungs.voxels.forEach((label, at) => {
+    if (label !== 1) return;
+    sum[0] += at % nx;
+    sum[1] += Math.floor(at / nx) % ny;
+    sum[2] += Math.floor(at / (nx * ny));
+    n++;
+  });
+  return toPlace(lungs, n === 0 ? [nx, ny, nz].map((size) => size >> 1) : sum.map((total) => Math.round(total / n)));
+}

@@ -13,6 +13,7 @@ export const PLANES = /** @type {const} */ ({ axial: 2, coronal: 1, sagittal: 0 
 const TYPES = {
   all: SLICE_TYPE.MULTIPLANAR, axial: SLICE_TYPE.AXIAL, coronal: SLICE_TYPE.CORONAL, sagittal: SLICE_TYPE.SAGITTAL,
 };
+const FAINT = 0.004; // of what is within an outline: at 0 the border is not looked for
 const OPTIONS = {
   isRadiologicalConvention: true,
   sagittalNoseLeft: true,
@@ -20,7 +21,7 @@ const OPTIONS = {
   multiplanarPadPixels: 6,
   backColor: [0, 0, 0, 1],
   crosshairColor: [0.42, 0.69, 0.83, 0.85],
-  crosshairWidth: 0.8,
+  crosshairWidth: 0.5,
   crosshairGap: 12,
   fontColor: [0.75, 0.8, 0.84, 1],
   fontMinPx: 12,
@@ -98,6 +99,25 @@ export class Scan {
     this.niivue.updateGLVolume();
   }
 
+  /**
+   * Draw the border of each label in every plane; the scan beneath stays to be seen.
+   * @param {Uint8Array} labels on the scan's grid
+   * @param {ColourMap} colours by label
+   */
+  async outline(labels, colours) {
+    const image = await NVImage.loadFromUrl({ url: bytesOn(this.image, labels), name: "labels.nii" });
+    this.niivue.loadDrawing(image);
+    this.niivue.drawOpacity = FAINT;
+    this.niivue.setDrawColormap(/** @type {any} */ (colours));
+    this.showOutline(true);
+  }
+
+  /** @param {boolean} on */
+  showOutline(on) {
+    this.niivue.drawRimOpacity = on ? 1 : FAINT;
+    this.niivue.drawScene();
+  }
+
   /** @param {[number, number]} window lowest and highest HU that are told apart */
   setWindow([low, high]) {
     Object.assign(this.niivue.volumes[0], { cal_min: low, cal_max: high });
@@ -128,6 +148,13 @@ export class Scan {
   goTo(plane, slice) {
     const n = this.count(plane);
     this.niivue.scene.crosshairPos[PLANES[plane]] = (Math.min(n - 1, Math.max(0, slice)) + 0.5) / n;
+    this.niivue.drawScene();
+    this.niivue.createOnLocationChange();
+  }
+
+  /** @param {number[]} mm RAS */
+  goToPlace(mm) {
+    this.niivue.scene.crosshairPos = this.niivue.mm2frac(/** @type {[number, number, number]} */ (mm));
     this.niivue.drawScene();
     this.niivue.createOnLocationChange();
   }

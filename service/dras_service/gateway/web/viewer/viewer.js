@@ -2,7 +2,7 @@
 
 import { el, replace } from "../dom.js";
 import { controls } from "./controls.js";
-import { openImage } from "./nifti.js";
+import { middleOf, openImage, spacing } from "./nifti.js";
 import { readNpz } from "./npz.js";
 import { Patches } from "./patches.js";
 
@@ -36,6 +36,7 @@ export async function fill(body, context) {
     class: "slices", tabindex: 0, role: "application", "aria-label": "Slices of the scan", "aria-describedby": "viewer-keys",
   });
   const stage = el("div", { class: "stage" }, canvas);
+  stage.style.setProperty("--three-planes", String(widthToHeight(image)));
   const bar = el("div", { class: "controls" });
   replace(body, bar, stage);
   /** @type {(mm: number[]) => void} */
@@ -44,12 +45,14 @@ export async function fill(body, context) {
   signal.addEventListener("abort", () => scan.close());
   const shown = await controls(bar, stage, { scan, lungs, low, patches: arrays.then((found) => new Patches(found)), signal });
   onMove = shown.onMove;
-  shown.onMove(middle(image));
+  scan.goToPlace(middleOf(lungs));
 }
 
-/** @param {import("./nifti.js").Image} image */
-function middle({ affine, shape }) {
-  return affine.map((row) => row[3] + row.slice(0, 3).reduce((sum, side, axis) => sum + side * ((shape[axis] - 1) / 2), 0));
+/** Of the three planes side by side.
+ * @param {import("./nifti.js").Image} image */
+function widthToHeight(image) {
+  const [x, y, z] = spacing(image).map((side, axis) => side * image.shape[axis]);
+  return (2 * x + y) / Math.max(y, z);
 }
 
 /**

@@ -33,7 +33,7 @@ from dras_model.imaging.registration import Alignment, align
 from dras_model.imaging.scope import scope_warnings
 from dras_model.imaging.segmenters import load_segmenter
 from dras_model.imaging.study import StudyHeader, read_header, read_study
-from dras_model.imaging.volume import Grid, Volume
+from dras_model.imaging.volume import Grid, LabelMap, Volume
 from dras_model.outputs.dicom.source import require_described
 from dras_model.outputs.extraction import Extraction, write_all, write_result
 from dras_model.outputs.folder import new_folder
@@ -82,6 +82,19 @@ class Prepared:
     def warnings(self) -> tuple[StudyWarning, ...]:
         """Every warning of the scan."""
         return self.scoring.warnings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cut:
+    """A study whose patches are cut, and that nothing has been measured in."""
+
+    header: StudyHeader
+    input_sha256: str
+    volume: Volume
+    lungs: Lungs
+    lobes: LabelMap | None
+    alignment: Alignment
+    patches: Patches
 
 
 @dataclass(slots=True)
@@ -135,7 +148,37 @@ def prepare(
         return _prepare(source, atlas, choices=choices or Choices(), clock=clock or Clock())
 
 
+def cut(source: Path, *, atlas: Atlas, choices: Choices | None = None, clock: Clock | None = None) -> Cut:
+    """Do what `prepare` does, but for the scores: patches do not depend on them. Raises as `prepare` does."""
+    with one_blas_thread():
+        return _cut(source, atlas, choices=choices or Choices(), clock=clock or Clock())
+
+
 def _prepare(source: Path, atlas: Atlas, *, choices: Choices, clock: Clock) -> Prepared:
+    found = _cut(source, atlas, choices=choices, clock=clock)
+    with clock.stage(Stage.SCORES):
+        scoring = score_scan(
+            found.volume,
+            found.lungs,
+            header=found.header,
+            registration=found.alignment.quality,
+            patches=found.patches,
+            lobes=found.lobes,
+            choices=choices.scoring,
+        )
+    return Prepared(
+        choices=choices,
+        header=found.header,
+        input_sha256=found.input_sha256,
+        volume=found.volume,
+        lungs=found.lungs,
+        alignment=found.alignment,
+        patches=found.patches,
+        scoring=scoring,
+    )
+
+
+def _cut(source: Path, atlas: Atlas, *, choices: Choices, clock: Clock) -> Cut:
     segmenter = _segmenter(choices)
     with clock.stage(Stage.READ):
         study = read_study(
@@ -160,17 +203,7 @@ def _prepare(source: Path, atlas: Atlas, *, choices: Choices, clock: Clock) -> P
         alignment = align(atlas, lungs.map)
     with clock.stage(Stage.PATCHES):
         patches = cut_patches(volume, lungs, atlas, alignment)
-    with clock.stage(Stage.SCORES):
-        scoring = score_scan(
-            volume,
-            lungs,
-            header=header,
-            registration=alignment.quality,
-            patches=patches,
-            lobes=lobes,
-            choices=choices.scoring,
-        )
-    return Prepared(choices, header, input_sha256, volume, lungs, alignment, patches, scoring)
+    return Cut(header, input_sha256, volume, lungs, lobes, alignment, patches)
 
 
 def _segmenter(choices: Choices) -> Segmenter | None:
@@ -194,7 +227,9 @@ def finish(
 ) -> Extraction:
     """Put everything together; the timings are added when the outputs have been written."""
     return Extraction(
-        result=Encoding.of(encoder).told_in(describe(prepared, encoder.bundle)),
+        result=Encoding.of(encoder, embeddings, prepared.patches.valid).told_in(
+            describe(prepared, encoder.bundle)
+        ),
         volume=prepared.volume,
         lungs=prepared.lungs.map,
         patches=prepared.patches,

@@ -65,7 +65,7 @@ class QueueSettings(_Topic):
     polling_interval_s: Seconds = 0.1
     socket_timeout_s: Seconds = Field(5.0, description="after which Redis is taken for away")
     hint_again_after_s: Seconds = 30.0
-    sweep_interval_s: Seconds = 10.0
+    sweep_interval_s: Seconds = 5.0
     remnant_age_s: Seconds = Field(3600.0, description="after which a file that nothing speaks of is removed")
     publish_interval_s: Seconds = Field(1.0, description="between two looks for hints whose time has come")
 
@@ -105,6 +105,10 @@ class GatewaySettings(_Topic):
     validation_limit_s: Seconds = 60.0
     max_listeners: int = Field(512, gt=0, description="event streams open at once")
     heartbeat_s: Seconds = Field(15.0, description="between two signs of life of an event stream")
+    stream_limit_s: Seconds = Field(
+        3600.0,
+        description="after which an event stream ends; who listens comes back, and proves again who it is",
+    )
     event_poll_s: Seconds = Field(0.25, description="between two looks at the events of all listeners")
     retry_after_s: Seconds = 1.0
     shutdown_grace_s: Seconds = 5.0

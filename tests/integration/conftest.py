@@ -1,3 +1,5 @@
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +28,17 @@ CHOICES = Choices(
     ),
     dicom=True,
 )
+
+
+@pytest.fixture
+def memory_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory, where there is room: to what dies by SIGKILL at worst, syncing adds only time."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or shutil.disk_usage(memory).free < 4 << 30:  # the gateway keeps 1 GiB free
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory, prefix="dras-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

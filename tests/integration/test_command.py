@@ -12,7 +12,23 @@ import pytest
 
 from integration.serving import children_of, wait_until
 
-FILES = ["feature_map.nii.gz", "features.npz", "patches.csv", "qc.png", "regions.csv", "result.json"]
+FILES = sorted(
+    [
+        "feature_map.nii.gz",
+        "features.npz",
+        "key_images.npz",
+        "laa_map.nii.gz",
+        "lungs.nii.gz",
+        "patches.csv",
+        "patches.parquet",
+        "qc.png",
+        "regions.csv",
+        "regions.parquet",
+        "report.html",
+        "report.pdf",
+        "result.json",
+    ]
+)
 
 
 def start(*arguments, **options):

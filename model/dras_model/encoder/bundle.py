@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from dras_model.encoder import signature
 from dras_model.encoder.architecture import LOCATION_SIZE, PATCH_SIZE
 from dras_model.encoder.graph import is_self_contained
+from dras_model.encoder.heads import Head, parse_head
 from dras_model.encoder.manifest import DEFAULT_GRAPH, Manifest, Preprocessing
 from dras_model.encoder.signature import PublicKey, SignatureInvalid, SignatureState
 from dras_model.encoder.weights import EncoderWeights, WeightsInvalid
@@ -75,6 +76,7 @@ class Bundle:
     golden: Golden
     sha256: str = ""  # of manifest.json, and so of everything in the bundle
     signature: SignatureState = field(default_factory=SignatureState)
+    heads: tuple[Head, ...] = ()
 
     @classmethod
     def load(cls, path: Path, *, trust: Trust = NOBODY) -> "Bundle":
@@ -98,7 +100,7 @@ class Bundle:
             _check_file(path, name, expected)
         _check_sums(path, manifest, sha256, found=found)
         golden = _read_golden(path, _read(path, GOLDEN), rep_dim=manifest.encoder.rep_dim)
-        return cls(path, manifest, golden, sha256, signed)
+        return cls(path, manifest, golden, sha256, signed, _read_heads(path, manifest))
 
     def read(self, name: str) -> bytes:
         """Return the content of a listed file, as it was verified; BUNDLE_INVALID where it has changed."""
@@ -297,6 +299,20 @@ def _read_checked(path: Path, name: str, sha256: str) -> bytes:
     if hashlib.sha256(content).hexdigest() != sha256:
         raise bundle_refused(path, f"{name} has another SHA-256 than {MANIFEST} gives; copy the bundle again")
     return content
+
+
+def _read_heads(path: Path, manifest: Manifest) -> tuple[Head, ...]:
+    heads = []
+    for name in manifest.heads:
+        try:
+            head = parse_head(_read(path, name))
+        except ValueError as fault:
+            raise bundle_refused(path, f"{name}, {fault}") from fault
+        sizes = (len(head.groups), head.width)
+        if sizes != (manifest.atlas.n_patches, manifest.encoder.rep_dim):
+            raise bundle_refused(path, f"{name} is for {sizes[0]} patches of {sizes[1]} components")
+        heads.append(head)
+    return tuple(heads)
 
 
 def _read_golden(path: Path, content: bytes, *, rep_dim: int) -> Golden:

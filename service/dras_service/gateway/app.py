@@ -10,8 +10,8 @@ from dras_model import __version__
 from dras_model.results.study import NOTICE
 from dras_service.api.problems import ProblemCode
 from dras_service.gateway.admission import Admission, Standing
-from dras_service.gateway.auth import AUTHENTICATION_PROBLEMS, authenticated
-from dras_service.gateway.auth_parts import add_guards
+from dras_service.gateway.auth.callers import AUTHENTICATION_PROBLEMS, authenticated
+from dras_service.gateway.auth.guards import add_guards
 from dras_service.gateway.background import Background
 from dras_service.gateway.door import Door
 from dras_service.gateway.events import EventHub
@@ -24,6 +24,7 @@ from dras_service.gateway.routes.events import events_router
 from dras_service.gateway.routes.health import health_router
 from dras_service.gateway.routes.jobs import jobs_router
 from dras_service.gateway.routes.results import results_router
+from dras_service.gateway.routes.similar import similar_router
 from dras_service.gateway.routes.studies import studies_router
 from dras_service.gateway.routes.webhooks import webhooks_router
 from dras_service.gateway.small_bodies import SmallBodies
@@ -89,6 +90,7 @@ def create_app(
     v1.include_router(studies_router(intake, Inspector(blobs, limits)))
     v1.include_router(jobs_router(lookup, store.ending, wake_sweeper=background.wake_sweeper))
     v1.include_router(results_router(lookup, blobs))
+    v1.include_router(similar_router(lookup, store.neighbours))
     v1.include_router(events_router(hub, lookup))
     v1.include_router(webhooks_router(store.webhooks, limits.webhooks))
     v1.include_router(bundles_router(store.bundles))

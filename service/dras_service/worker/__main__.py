@@ -11,6 +11,8 @@ import signal
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
@@ -30,11 +32,13 @@ from dras_service.store.engine import open_engine
 from dras_service.store.opening import open_blobs
 from dras_service.store.store import Store
 from dras_service.worker.beacon import Beacon
+from dras_service.worker.between_forks import BetweenForks
 from dras_service.worker.devices import bind_processes
 from dras_service.worker.draining import Drain
 from dras_service.worker.engine import Engine, PipelineEngine, StagedEngine
 from dras_service.worker.selftest import check
 from dras_service.worker.tasks import Doorman, Split, add_tasks
+from dras_service.worker.vigil import Vigil
 
 READY = "ready"
 
@@ -68,12 +72,25 @@ def main() -> int:
     bind_processes(settings.worker)
     engine = PipelineEngine(settings.worker)
     celery = create_worker(settings, proven, engine, stages=engine)
-    beacon = Beacon(settings)
-    beacon.start()
-    try:
+    with attended(settings):
         return run(celery, log_level=settings.log_level, queues=served(settings))
+
+
+@contextmanager
+def attended(settings: Settings) -> Iterator[None]:
+    """Give signs of life, and give back what dead children were at."""
+    store = BetweenForks(settings.store_url)
+    threads = (
+        Beacon(store, every_s=settings.observability.beacon_s),
+        Vigil(store, settings.worker),
+    )
+    for thread in threads:
+        thread.start()
+    try:
+        yield
     finally:
-        beacon.stop()
+        for thread in threads:
+            thread.stop()
 
 
 def served(settings: Settings) -> tuple[JobQueue, ...]:

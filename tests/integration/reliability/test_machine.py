@@ -75,7 +75,7 @@ class Service(RuleBasedStateMachine):
         if self.store is not None:
             self.store.close()
         self.store = Store(open_engine(self.settings.store_url), clock=self.clock)
-        self.publisher = Publisher(self.store.outbox, self.send)
+        self.publisher = Publisher(self.store.outbox, self.send, clock=self.clock)
         self.sweeper = Sweeper(
             store=self.store, blobs=self.blobs, wake_publisher=lambda: None, settings=self.settings
         )

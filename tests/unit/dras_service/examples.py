@@ -142,10 +142,10 @@ def find(store: Store, job_id: str, *, tenant: str = DEFAULT_TENANT) -> Job:
     return found
 
 
-def claim_of(store: Store, *, lease_s: float = 60.0, **order: Any) -> Claim:
+def claim_of(store: Store, *, lease_s: float = 60.0, owner: str = "me", **order: Any) -> Claim:
     """A new job in a worker's hands; nothing else may be waiting."""
     job = submit(store, **order)
-    claim = store.leases.claim(owner="me", lease_s=lease_s)
+    claim = store.leases.claim(owner=owner, lease_s=lease_s)
     assert claim is not None
     assert claim.job_id == job.id
     return claim

@@ -103,9 +103,9 @@ def _tissue_spectra(hu: NDArray[np.float32]) -> Array:
             (means.min(axis=(2, 3)) > TISSUE_HU[0]) & (means.max(axis=(2, 3)) < TISSUE_HU[1])
             for means in (own, beside)
         ]
-        for y, x in np.argwhere(is_tissue[0] & is_tissue[1]):
-            places.append((z, 2 * STEP * y, 2 * STEP * x))
-            unevenness.append(float(beside[y, x].std()))
+        both = is_tissue[0] & is_tissue[1]
+        places += [(z, 2 * STEP * y, 2 * STEP * x) for y, x in np.argwhere(both)]
+        unevenness += beside[both].std(axis=(1, 2)).tolist()
     order = np.argsort(unevenness, kind="stable")[: max(ENOUGH_PATCHES, int(EVENEST * len(places)))]
     chosen = order[:: max(1, -(-len(order) // MOST_PATCHES))]
     spectra = np.empty((len(chosen), PATCH, PATCH))

@@ -25,6 +25,7 @@ ACTIONS: Mapping[tuple[str, str], Action] = MappingProxyType(
         ("POST", "/v1/studies"): Action.STUDY_SUBMIT,
         ("POST", "/v1/validate"): Action.STUDY_VALIDATE,
         ("GET", "/v1/jobs/{job_id}/result"): Action.RESULT_READ,
+        ("GET", "/v1/jobs/{job_id}/similar"): Action.SIMILAR_LIST,
         ("GET", "/v1/jobs/{job_id}/artifacts"): Action.ARTIFACT_LIST,
         ("GET", "/v1/jobs/{job_id}/artifacts/{name}"): Action.ARTIFACT_DOWNLOAD,
         ("POST", "/v1/jobs/{job_id}/cancel"): Action.JOB_CANCEL,
@@ -50,7 +51,7 @@ class Log(Protocol):
 
 
 class AuditTrail:
-    """Wraps an application. The principal is in the request's state, where `auth` has put it."""
+    """Wraps an application. The principal is in the request's state, where `callers` has put it."""
 
     def __init__(self, app: ASGIApp, *, log: Log, routes: Routes) -> None:
         self._app = app

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 
 from fastapi import FastAPI
 
-from dras_service.gateway.auth import add_authentication
-from dras_service.gateway.auth_trail import AuditTrail
+from dras_service.gateway.auth.callers import add_authentication
+from dras_service.gateway.auth.trail import AuditTrail
 from dras_service.gateway.routes.metrics import metrics_router
 from dras_service.observability.http import HttpMeter, Routes
 from dras_service.observability.metrics import Metrics

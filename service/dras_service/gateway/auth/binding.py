@@ -3,7 +3,7 @@
 from starlette.types import ASGIApp
 
 from dras_service.errors import CannotServe
-from dras_service.gateway.auth_hosts import LoopbackOnly, is_loopback
+from dras_service.gateway.auth.hosts import LoopbackOnly, is_loopback
 from dras_service.settings import Settings
 
 

@@ -19,6 +19,7 @@ from dras_service.gateway.door import Door
 from dras_service.gateway.events import EventHub
 from dras_service.gateway.lookup import Lookup
 from dras_service.gateway.openapi import add_openapi
+from dras_service.gateway.page import page_router
 from dras_service.gateway.problems import add_problem_handlers, responses
 from dras_service.gateway.routes.bundles import bundles_router
 from dras_service.gateway.routes.dicomweb import PREFIX, DicomWeb, results_of_router, storing_router
@@ -110,6 +111,7 @@ def create_app(
     items = WorkItems(store.submission, store.jobs, store.ending, made)
     for router in (storing_router(web), results_of_router(web), workitems_router(items)):
         app.include_router(router, dependencies=[Depends(authenticated)])
+    app.include_router(page_router())
     app.include_router(
         health_router(store=store, blobs=blobs, hints=hints, door=door, settings=settings.observability)
     )

@@ -139,7 +139,6 @@ def test_n1_a_sop_instance_uid_that_is_none_never_becomes_a_path(node: Node, tmp
 def _raw_store(node: Node, image: Path, name: str) -> int | None:
     """Send a C-STORE whose command names `name`, which no library would."""
 
-
     original = pydicom.dcmread(image)
     link = association(node)
     before = _config.VALIDATORS["UI"]

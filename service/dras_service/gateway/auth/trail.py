@@ -31,6 +31,13 @@ ACTIONS: Mapping[tuple[str, str], Action] = MappingProxyType(
         ("GET", "/v1/jobs/{job_id}/artifacts/{name}"): Action.ARTIFACT_DOWNLOAD,
         ("POST", "/v1/jobs/{job_id}/cancel"): Action.JOB_CANCEL,
         ("DELETE", "/v1/jobs/{job_id}"): Action.JOB_PURGE,
+        ("POST", "/dicom-web/studies"): Action.STUDY_SUBMIT,
+        ("POST", "/dicom-web/studies/{study}"): Action.STUDY_SUBMIT,
+        ("GET", "/dicom-web/studies/{study}"): Action.ARTIFACT_DOWNLOAD,
+        ("GET", "/dicom-web/studies/{study}/series/{series}"): Action.ARTIFACT_DOWNLOAD,
+        ("GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}"): Action.ARTIFACT_DOWNLOAD,
+        ("POST", "/dicom-web/workitems"): Action.STUDY_SUBMIT,
+        ("POST", "/dicom-web/workitems/{uid}/cancelrequest"): Action.JOB_CANCEL,
         ("POST", "/v1/webhooks"): Action.WEBHOOK_CREATE,
         ("DELETE", "/v1/webhooks/{webhook_id}"): Action.WEBHOOK_REMOVE,
     }

@@ -15,9 +15,8 @@ from dras_model import __version__
 from dras_model.choices import Choices
 from dras_model.clock import Clock
 from dras_model.encoder.bundle import Bundle
-from dras_model.encoder.manifest import Untrained
 from dras_model.encoder.runtime import Encoder
-from dras_model.encoding import Encoding
+from dras_model.encoding import Encoding, weights_warnings
 from dras_model.imaging.atlas import Atlas
 from dras_model.imaging.patches import LEAST_INSIDE, LEAST_LUNG
 from dras_model.imaging.study import read_header
@@ -26,7 +25,6 @@ from dras_model.outputs.extraction import Extraction, write_all, write_result
 from dras_model.outputs.folder import new_folder
 from dras_model.outputs.report.page import DEFAULT_PAGE, Page
 from dras_model.preparing import Prepared, prepare
-from dras_model.results.codes import Code
 from dras_model.results.progress import Report, silent
 from dras_model.results.region_codes import REGION_CODES
 from dras_model.results.study import (
@@ -37,7 +35,6 @@ from dras_model.results.study import (
     Quality,
     Stage,
     StudyResult,
-    StudyWarning,
 )
 from dras_model.scores.acquisition import acquisition_warnings
 
@@ -85,7 +82,7 @@ def finish(
 
 def describe(prepared: Prepared, bundle: Bundle) -> StudyResult:
     """Return the result as far as it is known before any patch is encoded; `Encoding` adds what is missing."""
-    warnings = [*prepared.warnings, *_weights_warnings(bundle)]
+    warnings = [*prepared.warnings, *weights_warnings(bundle)]
     quality = prepared.patches.quality
     complete = quality.n_valid >= COMPLETE * quality.n_patches
     return StudyResult(
@@ -134,7 +131,9 @@ def extract(
         embeddings = encode(prepared, atlas=atlas, encoder=encoder, clock=clock)
         extraction = finish(prepared, embeddings, atlas=atlas, encoder=encoder)
         with clock.stage(Stage.OUTPUTS):
-            write_all(extraction, folder, page=page, series=prepared.header.source)
+            write_all(
+                extraction, folder, page=page, series=prepared.header.source, view=prepared.choices.view
+            )
         result = extraction.result.model_copy(update={"timings": clock.summary()})
         write_result(result, folder)
     return result
@@ -170,10 +169,3 @@ def _provenance(prepared: Prepared, bundle: Bundle) -> Provenance:
         platform=f"{platform.system()} {platform.machine()}",
         options=choices.options(),
     )
-
-
-def _weights_warnings(bundle: Bundle) -> list[StudyWarning]:
-    training = bundle.manifest.training
-    if isinstance(training, Untrained):
-        return [StudyWarning.of(Code.UNTRAINED_WEIGHTS, seed=training.seed)]
-    return []

@@ -284,14 +284,8 @@ def _read_checked(path: Path, name: str, sha256: str) -> bytes:
 
 
 def _read_heads(path: Path, manifest: Manifest) -> tuple[Head, ...]:
-    heads = []
-    for name in manifest.heads:
-        try:
-            head = parse_head(_read(path, name))
-        except ValueError as fault:
-            raise bundle_refused(path, f"{name}, {fault}") from fault
-        sizes = (len(head.groups), head.width)
-        if sizes != (manifest.atlas.n_patches, manifest.encoder.rep_dim):
-            raise bundle_refused(path, f"{name} is for {sizes[0]} patches of {sizes[1]} components")
-        heads.append(head)
-    return tuple(heads)
+    sizes = (manifest.atlas.n_patches, manifest.encoder.rep_dim)
+    try:
+        return tuple(parse_head(_read(path, name), sizes=sizes) for name in manifest.heads)
+    except ValueError as fault:
+        raise bundle_refused(path, f"a head cannot be used: {fault}") from fault

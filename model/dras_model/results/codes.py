@@ -142,6 +142,7 @@ class Code(StrEnum):
     EXPORT_DIFFERS = "EXPORT_DIFFERS"
     TABLE_INVALID = "TABLE_INVALID"
     HEAD_MISFIT = "HEAD_MISFIT"
+    HEAD_UNSUITED = "HEAD_UNSUITED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,6 +433,7 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
         Code.HEAD_MISFIT: _setup(
             "The embeddings were not made by the bundle {name}; name the bundle that made them, or encode again."
         ),
+        Code.HEAD_UNSUITED: _setup("The head {name} of the bundle {bundle} cannot be used here: {reason}."),
         Code.LIMITS_INVALID: _setup("The limits in {name} cannot be used: {reason}."),
         Code.OUTPUT_NOT_WRITABLE: _setup("The output folder {path} cannot be written: {reason}."),
         Code.PACS_UNREACHABLE: _setup("The PACS {name} cannot be asked: {reason}."),

@@ -176,6 +176,9 @@ def measure_memory(room: Path, options: argparse.Namespace) -> dict[str, object]
     return found
 
 
+_MEASURES = {"memory": measure_memory, "time": measure_time}
+
+
 def main() -> None:
     """Measure and keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -184,6 +187,7 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=8, help="computed in each turn")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--cases", type=int, default=10_000, help="of the memory's measurement")
+    parser.add_argument("--only", choices=["memory", "time"], help="the other figures stay as they were kept")
     parser.add_argument("--out", type=Path, default=RESULTS / "batch.json")
     options = parser.parse_args()
     if options.worker:
@@ -193,8 +197,11 @@ def main() -> None:
         sys.stdout.write(json.dumps(drive(options.drive, options.drive.with_name("driven"), marks)))
         return
     with tempfile.TemporaryDirectory(prefix="dras-batch-") as room:
-        figures: dict[str, object] = {}
-        for name, measure in (("memory", measure_memory), ("time", measure_time)):
+        known = json.loads(options.out.read_text()) if options.only and options.out.exists() else {}
+        figures: dict[str, object] = {name: known[name] for name in _MEASURES if name in known}
+        for name, measure in _MEASURES.items():
+            if options.only not in (None, name):
+                continue
             figures[name] = measure(Path(room), options)
             sys.stdout.write(json.dumps({name: figures[name]}, indent=1) + "\n")
             sys.stdout.flush()

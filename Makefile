@@ -58,6 +58,7 @@ bench: setup-dev  ## time every stage; JSON into benchmarks/results (half an hou
 	$(BIN)/python benchmarks/outputs.py
 	$(BIN)/python benchmarks/workers.py
 	$(BIN)/python benchmarks/batch.py
+	$(BIN)/python benchmarks/pacs.py
 
 contract: setup-dev  ## hold the gateway to its OpenAPI document with 100 requests an operation and phase (half an hour)
 	DRAS_CONTRACT_EXAMPLES=100 $(BIN)/python -m pytest -q tests/integration/gateway/test_contract.py
@@ -87,7 +88,7 @@ install-venv-module:
 # installed the tests that need them are skipped, by name. Debian starts Orthanc as a service when it installs it,
 # unless a policy says no.
 # So are those of the service against Redis and PostgreSQL, which tests start on ports of their own.
-TEST_PROGRAMS := dciodvfy dsrdump Orthanc redis-server pg_ctlcluster
+TEST_PROGRAMS := dciodvfy dsrdump storescu Orthanc redis-server pg_ctlcluster
 .PHONY: test-programs
 test-programs:
 	@missing=; for name in $(TEST_PROGRAMS); do command -v $$name >/dev/null || missing="$$missing $$name"; done; \
@@ -98,13 +99,13 @@ test-programs:
 	        printf '#!/bin/sh\nexit 101\n' > $$policy && chmod +x $$policy && trap "rm -f $$policy" EXIT; \
 	    fi; \
 	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
-	        dicom3tools dcmtk orthanc redis-server postgresql || echo "Not installed:$$missing; tests that need them are skipped." >&2; \
+	        dicom3tools dcmtk orthanc orthanc-dicomweb redis-server postgresql || echo "Not installed:$$missing; tests that need them are skipped." >&2; \
 	else \
 	    echo "Not installed:$$missing; tests that need them are skipped." >&2; \
 	fi
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[cpu,service]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[cpu,service,pacs]"
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed

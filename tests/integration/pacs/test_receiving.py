@@ -12,11 +12,14 @@ import struct
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 
 import pydicom
 import pytest
-from pynetdicom import AE
+from pynetdicom import AE, _config
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dsutils import encode
 from pynetdicom.presentation import build_context
 
 from integration.pacs.node import Node, storescu, tiny_study, uid_of
@@ -124,30 +127,21 @@ def test_every_syntax_is_kept_as_it_was_sent(node: Node, tmp_path: Path) -> None
 
 def test_n1_a_sop_instance_uid_that_is_none_never_becomes_a_path(node: Node, tmp_path: Path) -> None:
     study = tiny_study(tmp_path / "study", 130, n_slices=1)
-    link = association(node)
-    assert link.is_established
-    statuses = {}
     image = study / "IM0000.dcm"
-    for name in ("../../../tmp/escaped", "1." + "9" * 298, "1.2.3", ""):
-        statuses[name] = _raw_store(link, image, name)
-    link.release()
-    assert statuses["../../../tmp/escaped"] == 0x0117
-    assert statuses["1." + "9" * 298] == 0x0117
-    assert statuses["1.2.3"] == 0xA900  # the data set has the image's own
+    assert _raw_store(node, image, "../../../tmp/escaped") == 0x0117
+    assert _raw_store(node, image, "1." + "9" * 298) == 0x0117
+    assert _raw_store(node, image, "1.2.3") == 0xA900  # the data set has the image's own
     assert not Path("/tmp/escaped").exists()
     assert node.process.poll() is None
     assert not list(node.folder.rglob("*escaped*"))
 
 
-def _raw_store(link, image: Path, name: str) -> int | None:
+def _raw_store(node: Node, image: Path, name: str) -> int | None:
     """Send a C-STORE whose command names `name`, which no library would."""
-    from io import BytesIO  # noqa: PLC0415 - only here
 
-    from pynetdicom import _config  # noqa: PLC0415 - only here
-    from pynetdicom.dimse_primitives import C_STORE  # noqa: PLC0415 - only here
-    from pynetdicom.dsutils import encode  # noqa: PLC0415 - only here
 
     original = pydicom.dcmread(image)
+    link = association(node)
     before = _config.VALIDATORS["UI"]
     _config.VALIDATORS["UI"] = lambda _value: (True, "")
     try:
@@ -159,11 +153,15 @@ def _raw_store(link, image: Path, name: str) -> int | None:
         context = link.accepted_contexts[0]
         syntax = context.transfer_syntax[0]
         request.DataSet = BytesIO(encode(original, syntax.is_implicit_VR, syntax.is_little_endian))
+        link._reactor_checkpoint.clear()  # the answer is ours, not the association's own thread's
+        wait_until(lambda: link._is_paused, within_s=30, what="the library's thread waits")
         link.dimse.send_msg(request, context.context_id)
         _, answer = link.dimse.get_msg(block=True)
         return None if answer is None else answer.Status
     finally:
         _config.VALIDATORS["UI"] = before
+        link._reactor_checkpoint.set()
+        link.abort()
 
 
 def test_n2_whoever_is_not_known_is_rejected_and_who_waits_is_cut_off(node: Node) -> None:

@@ -113,7 +113,7 @@ def test_slices_windows_and_overlays_change_what_is_seen(open_tab, computed: Sit
     tab.page.get_by_role("button", name="Pick the patch at the crosshair").click()
     until_changed(tab, coloured)
     picked = int(re.search(r"\d+", tab.page.get_by_text(re.compile(r"^Patch \d+$")).inner_text())[0])
-    assert tab.page.locator("output.reading").inner_text().find(f"patch {picked}") >= 0 or picked >= 0
+    tab.page.locator("output.reading").get_by_text(f"patch {picked}: Similarity").wait_for()
     assert not tab.problems()
 
 

@@ -102,10 +102,9 @@ def add_problem_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _framework(request: Request, error: HTTPException) -> JSONResponse:
         code = _CODE_OF_STATUS.get(error.status_code, ProblemCode.INTERNAL)
-        headers = error.headers
-        if code is ProblemCode.METHOD_NOT_ALLOWED:
-            headers = _allow(request) or headers  # what no document lists has one route for each address
-        return problem_answer(Problem.of(code), headers)
+        allowed = _allow(request) if code is ProblemCode.METHOD_NOT_ALLOWED else {}
+        # An address that no document lists has one route, whose methods the framework names.
+        return problem_answer(Problem.of(code), allowed or error.headers)
 
     @app.exception_handler(StorageFull)
     async def _full(_request: Request, _error: StorageFull) -> JSONResponse:

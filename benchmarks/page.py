@@ -1,9 +1,9 @@
-"""Times the page in Chromium: from its address to the first slices of a result, and the frames while it is scrolled.
+"""Times the page in Chromium: from its address to a result's first slices, and the frames while it is scrolled.
 
-A service of its own computes one phantom of the size asked for; then the page is opened in a new profile for each run,
-at the address of the result. Pictures are drawn by the processor (SwiftShader), which any graphics card outdoes. Frames
-are told by the browser itself, one slice a frame; those of a page that only counts them are the measure of what the
-machine allows at that moment.
+A service of its own computes one phantom of the size asked for; then the page is opened in a new profile for
+each run, at the address of the result. Pictures are drawn by the processor (SwiftShader), which any graphics
+card outdoes. Frames are told by the browser itself, one slice a frame; those of a page that only counts them
+are the measure of what the machine allows at that moment.
 """
 
 import argparse

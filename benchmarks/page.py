@@ -31,22 +31,19 @@ SWITCHES = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-backg
             "--enable-unsafe-swiftshader"]  # fmt: skip
 N_FRAMES = 90
 # Move the axial slider by one slice a frame, as a finger on it does, and tell how far the frames lay apart.
-FRAMES = (
-    """async (scrolls) => {
+FRAMES = """async ([scrolls, count]) => {
   const slider = document.querySelector("#slice-axial");
   const times = [];
   let at = 1;
-  for (let n = 0; n <= %d; n++) {
+  for (let n = 0; n <= count; n++) {
     times.push(await new Promise(requestAnimationFrame));
     if (!scrolls) continue;
-    at = at %% Number(slider.max) + 1;
+    at = at % Number(slider.max) + 1;
     slider.value = String(at);
     slider.dispatchEvent(new Event("input"));
   }
   return times.slice(1).map((time, n) => time - times[n]);
 }"""
-    % N_FRAMES
-)  # noqa: UP031 - braces are JavaScript's
 
 
 def main() -> None:
@@ -104,10 +101,10 @@ def _measured(browser: Browser, url: str, job: str, runs: int) -> dict[str, obje
         page.goto(f"{url}/#job={job}")
         page.locator("output.reading span").first.wait_for(timeout=120_000)
         opened.append(time.perf_counter() - started)
-        frames["idle"] += page.evaluate(FRAMES, False)
-        frames["scrolled"] += page.evaluate(FRAMES, True)
+        frames["idle"] += page.evaluate(FRAMES, [False, N_FRAMES])
+        frames["scrolled"] += page.evaluate(FRAMES, [True, N_FRAMES])
         _colour(page)
-        frames["scrolled_with_patches"] += page.evaluate(FRAMES, True)
+        frames["scrolled_with_patches"] += page.evaluate(FRAMES, [True, N_FRAMES])
         counted = page.evaluate(
             "() => ({files: performance.getEntriesByType('resource').length,"
             " bytes: performance.getEntriesByType('resource').reduce((sum, one) => sum + one.transferSize, 0)})"

@@ -94,7 +94,7 @@ def _lung_of_blocks(lungs: LabelMap, stride_mm: int) -> NDArray[np.float64]:
         gathered = (np.arange(shape[axis])[:, None] == block).astype(np.float64)
         counted = np.moveaxis(np.tensordot(gathered, counted, axes=(1, axis)), 0, axis)
     voxels = stride_mm**3 / float(np.prod(lungs.grid.spacing_mm))
-    return np.minimum(counted / voxels, 1.0)
+    return np.asarray(np.minimum(counted / voxels, 1.0))
 
 
 def _sums(blocks: NDArray[np.float64], n: int) -> NDArray[np.float64]:
@@ -114,7 +114,7 @@ def _locations(
     in_atlas = atlas.lungs.grid.to_index(world @ back[:3, :3].T + back[:3, 3])[:, ::-1]
     placed = in_atlas / atlas.corners.max(axis=0) * 2.0 - 1.0
     lowest, highest = atlas.locations.min(axis=0), atlas.locations.max(axis=0)
-    return np.clip(placed, lowest, highest).astype(np.float32)
+    return np.asarray(np.clip(placed, lowest, highest), dtype=np.float32)
 
 
 def _block_grid(grid: Grid, shape: tuple[int, ...], stride_mm: int) -> Grid:

@@ -57,6 +57,7 @@ bench: setup-dev  ## time every stage; JSON into benchmarks/results (half an hou
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/outputs.py
 	$(BIN)/python benchmarks/workers.py
+	$(BIN)/python benchmarks/batch.py
 
 contract: setup-dev  ## hold the gateway to its OpenAPI document with 100 requests an operation and phase (half an hour)
 	DRAS_CONTRACT_EXAMPLES=100 $(BIN)/python -m pytest -q tests/integration/gateway/test_contract.py

@@ -25,6 +25,7 @@ _COMMANDS = {
     "jobs": Entry("dras_cli.commands.jobs:jobs", "List a service's jobs."),
     "cancel": Entry("dras_cli.commands.jobs:cancel", "Cancel a job of a service."),
     "events": Entry("dras_cli.commands.jobs:events", "Follow a service's jobs."),
+    "pacs": Entry("dras_cli.commands.pacs:pacs", "Receive from a PACS, fetch from it, send back to it."),
     "phantom": Entry("dras_cli.commands.phantom:phantom", "Make a synthetic chest CT with known truth."),
     "atlas": Entry("dras_cli.commands.atlas:atlas", "Import, list and show atlases."),
     "model": Entry("dras_cli.commands.model:model", "Make, import, verify and show model bundles."),

@@ -84,6 +84,13 @@ class WebhookSettings(_Topic):
     max_attempts: int = Field(12, ge=1, description="before a delivery is given up as a dead letter")
 
 
+class DicomWebSettings(_Topic):
+    """Studies that come by STOW-RS, in as many requests as their sender likes."""
+
+    quiet_s: Seconds = Field(20.0, description="after the last image of a study it is complete")
+    most_wait_s: Seconds = Field(7200.0, description="after the first image it is taken for complete")
+
+
 class GatewaySettings(_Topic):
     """The HTTP interface and its limits."""
 
@@ -113,6 +120,7 @@ class GatewaySettings(_Topic):
     retry_after_s: Seconds = 1.0
     shutdown_grace_s: Seconds = 5.0
     webhooks: WebhookSettings = WebhookSettings()
+    dicomweb: DicomWebSettings = DicomWebSettings()
 
 
 class WorkerSettings(_Topic):
@@ -266,6 +274,11 @@ class Settings(BaseSettings):
     def blob_folder(self) -> Path:
         """Where blobs lie."""
         return self.blobs.folder or self.data / "blobs"
+
+    @property
+    def gathering_folder(self) -> Path:
+        """Where studies lie that come image by image, until they are complete."""
+        return self.data / "gathering"
 
     @property
     def queue_folder(self) -> Path:

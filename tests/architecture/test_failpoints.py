@@ -10,7 +10,9 @@ from dras_service.failpoints import STEPS, TRANSACTIONS
 
 SERVICE = Path(__file__).parents[2] / "service" / "dras_service"
 MODULES = [
-    path for folder in ("store", "queue", "worker") for path in sorted((SERVICE / folder).rglob("*.py"))
+    path
+    for folder in ("store", "queue", "worker", "gathering")
+    for path in sorted((SERVICE / folder).rglob("*.py"))
 ]
 STEPS_OUTSIDE = {"rename", "replace", "send_task"}
 DATABASE = SERVICE / "store" / "database.py"

@@ -74,9 +74,9 @@ def write_all(
     )
     write_exports(DEFAULTS, stored, folder)
     if series is not None:
-        from dras_model.outputs.dicom.forms import write_objects  # noqa: PLC0415 - takes 0.2 s, only where wanted
+        from dras_model.outputs.dicom.forms import write_all_objects  # noqa: PLC0415 - takes 0.2 s, only where wanted
 
-        write_objects(stored, series, folder)
+        write_all_objects(stored, series, folder)
 
 
 def write_images(

@@ -13,7 +13,7 @@ import click
 
 from dras_cli.batch_progress import batch_lines, batch_screen
 from dras_cli.batch_tables import print_checked, print_state, print_summary
-from dras_cli.boundary import INTERRUPTED
+from dras_cli.boundary import INTERRUPTED, REFUSED
 from dras_cli.options import AnyPath, json_option
 from dras_cli.progress import busy, progress_bar
 from dras_service.batch.finding import read_table
@@ -60,6 +60,8 @@ def run(ctx: click.Context, *, job: Path, again: bool, as_json: bool) -> None:
         print_summary(summary, out=chosen.out)
     if summary.stopped:
         ctx.exit(INTERRUPTED)
+    if not summary.counts.done:
+        ctx.exit(REFUSED)
 
 
 @batch.command("check")

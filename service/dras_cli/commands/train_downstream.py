@@ -182,7 +182,7 @@ def survival(*, question: Question, keeping: Keeping | None, time: str, event: s
 def dense(*, study: Path, bundle: str, head: str, out: Path, stride: str, threads: int | None) -> None:
     """Slide a head over the lungs of a STUDY and write what it says of each place, as a map in the scan's space."""
     from dras_model.encoder.runtime import Encoder  # noqa: PLC0415
-    from dras_model.pipeline import cut  # noqa: PLC0415
+    from dras_model.preparing import cut  # noqa: PLC0415
     from dras_training.downstream.dense import find_head, slide  # noqa: PLC0415
 
     opened = load_bundle(bundle)

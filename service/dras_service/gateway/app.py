@@ -13,12 +13,15 @@ from dras_service.gateway.admission import Admission, Standing
 from dras_service.gateway.auth.callers import AUTHENTICATION_PROBLEMS, authenticated
 from dras_service.gateway.auth.guards import add_guards
 from dras_service.gateway.background import Background
+from dras_service.gateway.dicomweb.results import Results
+from dras_service.gateway.dicomweb.workitems import WorkItems
 from dras_service.gateway.door import Door
 from dras_service.gateway.events import EventHub
 from dras_service.gateway.lookup import Lookup
 from dras_service.gateway.openapi import add_openapi
 from dras_service.gateway.problems import add_problem_handlers, responses
 from dras_service.gateway.routes.bundles import bundles_router
+from dras_service.gateway.routes.dicomweb import PREFIX, DicomWeb, results_of_router, storing_router
 from dras_service.gateway.routes.events import events_router
 from dras_service.gateway.routes.health import health_router
 from dras_service.gateway.routes.jobs import jobs_router
@@ -26,6 +29,7 @@ from dras_service.gateway.routes.results import results_router
 from dras_service.gateway.routes.similar import similar_router
 from dras_service.gateway.routes.studies import studies_router
 from dras_service.gateway.routes.webhooks import webhooks_router
+from dras_service.gateway.routes.workitems import workitems_router
 from dras_service.gateway.small_bodies import SmallBodies
 from dras_service.gateway.turnstile import Turnstile
 from dras_service.gateway.uploads import Intake
@@ -42,7 +46,14 @@ Upload a study, follow its job until the state is final, then get its result and
 an RFC 9457 problem document whose `code` is stable."""
 
 
-_UPLOADS = frozenset({"/v1/studies", "/v1/validate"})
+class _Uploads:
+    """The addresses whose bodies are studies."""
+
+    def __contains__(self, path: object) -> bool:
+        return path in ("/v1/studies", "/v1/validate") or str(path).startswith(f"{PREFIX}/studies")
+
+
+_UPLOADS = _Uploads()
 
 
 def create_app(
@@ -94,6 +105,11 @@ def create_app(
     v1.include_router(webhooks_router(store.webhooks, limits.webhooks))
     v1.include_router(bundles_router(store.bundles))
     app.include_router(v1)
+    made = Results(store.jobs, blobs)
+    web = DicomWeb(intake, made, lambda: background.room)
+    items = WorkItems(store.submission, store.jobs, store.ending, made)
+    for router in (storing_router(web), results_of_router(web), workitems_router(items)):
+        app.include_router(router, dependencies=[Depends(authenticated)])
     app.include_router(
         health_router(store=store, blobs=blobs, hints=hints, door=door, settings=settings.observability)
     )

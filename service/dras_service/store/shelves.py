@@ -57,9 +57,7 @@ class FolderShelf:
         """`depths` says how many parts an address has, by its first."""
         self._root = root
         self._depths = depths
-        self._durable: set[Path] = (
-            set()
-        )  # folders that are on the disk themselves, as far as we have seen to it
+        self._durable: set[Path] = set()  # folders that are on the disk, as far as we have seen to it
 
     def prepare(self) -> None:
         """Create the folders that are not there yet."""

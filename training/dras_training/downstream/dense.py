@@ -23,7 +23,7 @@ from dras_model.imaging.registration import Alignment
 from dras_model.imaging.resampling import unit_grid
 from dras_model.imaging.volume import Grid, LabelMap
 from dras_model.outputs.folder import new_file
-from dras_model.pipeline import Cut
+from dras_model.preparing import Cut
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
 

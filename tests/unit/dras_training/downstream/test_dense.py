@@ -11,7 +11,7 @@ from dras_model.encoder.heads import Calibration, FittedOn, Head, Interval
 from dras_model.imaging.atlas import LEFT, RIGHT
 from dras_model.imaging.resampling import resample_box, unit_grid
 from dras_model.imaging.volume import Volume
-from dras_model.pipeline import cut as cut_study
+from dras_model.preparing import cut as cut_study
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
 from dras_training.downstream.dense import _locations, find_head, slide

@@ -8,9 +8,8 @@ import ipaddress
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import urlsplit
-
-from dras_service.settings import WebhookSettings
 
 _PORTS = {"https": 443, "http": 80}
 _MOST_CHARACTERS = 2000
@@ -19,6 +18,22 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], list[str]]
+
+
+class Rules(Protocol):
+    """What an operator allows."""
+
+    @property
+    def allow(self) -> tuple[str, ...]:
+        """Host names; `*.example.org` stands for all below it."""
+
+    @property
+    def allow_private(self) -> bool:
+        """Whether they may lie in a private network."""
+
+    @property
+    def allow_http(self) -> bool:
+        """Whether they may be called without TLS."""
 
 
 class AddressRefused(Exception):
@@ -34,7 +49,7 @@ class Target:
     authority: str  # what the Host header says
 
 
-def check_url(url: str, settings: WebhookSettings) -> tuple[str, str, int]:
+def check_url(url: str, rules: Rules) -> tuple[str, str, int]:
     """Return scheme, host and port of a URL that may be registered. Raises AddressRefused."""
     try:
         parts = urlsplit(url)
@@ -44,24 +59,24 @@ def check_url(url: str, settings: WebhookSettings) -> tuple[str, str, int]:
     scheme, host = parts.scheme.lower(), (parts.hostname or "").lower().rstrip(".")
     if len(url) > _MOST_CHARACTERS or not url.isascii() or not url.isprintable() or " " in url or not host:
         raise AddressRefused("it is no URL")
-    if scheme not in _PORTS or (scheme == "http" and not settings.allow_http):
+    if scheme not in _PORTS or (scheme == "http" and not rules.allow_http):
         raise AddressRefused("it is not https")
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise AddressRefused("it holds a user, a password or a fragment")
-    if not any(_matches(host, pattern.lower()) for pattern in settings.allow):
+    if not any(_matches(host, pattern.lower()) for pattern in rules.allow):
         raise AddressRefused("its host is not on the operator's list")
     return scheme, host, port or _PORTS[scheme]
 
 
-def resolve(url: str, settings: WebhookSettings, *, lookup: Resolve | None = None) -> Target:
+def resolve(url: str, rules: Rules, *, lookup: Resolve | None = None) -> Target:
     """Look the host up once and return what to connect to. Raises AddressRefused, OSError."""
-    scheme, host, port = check_url(url, settings)
+    scheme, host, port = check_url(url, rules)
     found = (lookup or _look_up)(host, port)
     addresses = [ipaddress.ip_address(text.partition("%")[0]) for text in found]
     if not addresses:
         raise OSError("the host has no address")
     # One private address among several is enough to refuse: which of them is taken must not matter.
-    if not settings.allow_private and not all(map(_is_public, addresses)):
+    if not rules.allow_private and not all(map(_is_public, addresses)):
         raise AddressRefused("its host lies in a private network")
     parts = urlsplit(url)
     place = f"[{addresses[0]}]" if addresses[0].version == 6 else str(addresses[0])

@@ -131,7 +131,9 @@ def extract(
         embeddings = encode(prepared, atlas=atlas, encoder=encoder, clock=clock)
         extraction = finish(prepared, embeddings, atlas=atlas, encoder=encoder)
         with clock.stage(Stage.OUTPUTS):
-            write_all(extraction, folder, page=page, series=prepared.header.source)
+            write_all(
+                extraction, folder, page=page, series=prepared.header.source, view=prepared.choices.view
+            )
         result = extraction.result.model_copy(update={"timings": clock.summary()})
         write_result(result, folder)
     return result

@@ -79,6 +79,7 @@ def prepare_draft(
         lungs=prepared.lungs.map,
         patches=prepared.patches,
         masks=Masks.of(prepared.volume, prepared.lungs.map, told.geometry),
+        view=choices.view,
     )
     report(Stage.SCORES, 1.0)  # the last sign of life came before the pictures
     np.save(draft / PATCHES, prepared.patches.hu, allow_pickle=False)

@@ -1,7 +1,8 @@
 """`dras serve`: gateway and worker as one command, on one machine, with nothing to install.
 
 The gateway runs in this process, the worker in one of its own that is started again when it dies.
-Both end with this process. Without authentication nothing but loopback is bound.
+Both end with this process. Where workers run elsewhere, `with_worker=False` leaves it at the gateway.
+Without authentication nothing but loopback is bound.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ from dras_service.supervisor import WorkerProcess
 _log = logging.getLogger(__name__)
 
 
-def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
+def serve(settings: Settings, *, announce: Callable[[str], None], with_worker: bool = True) -> None:
     """Serve until SIGINT or SIGTERM; `announce` gets the URL once everything is ready.
 
     Raises CannotServe: INSECURE_BIND, ADDRESS_IN_USE, WORKER_NOT_STARTED, and what the worker's self-test finds.
@@ -42,14 +43,16 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
     _raise_descriptor_limit()
     with _listen(settings) as listener:
         try:
-            asyncio.run(_serve(settings, listener, announce))
+            asyncio.run(_serve(settings, listener, announce, with_worker=with_worker))
         except StoreError as error:
             raise CannotServe(
                 "STORE_UNAVAILABLE", "The database cannot be reached or written; `dras doctor` says more."
             ) from error
 
 
-async def _serve(settings: Settings, listener: socket.socket, announce: Callable[[str], None]) -> None:
+async def _serve(
+    settings: Settings, listener: socket.socket, announce: Callable[[str], None], *, with_worker: bool
+) -> None:
     store = Store(
         open_engine(settings.store_url, busy_timeout_s=settings.store.busy_timeout_s),
         first_queue=settings.first_queue,
@@ -61,18 +64,22 @@ async def _serve(settings: Settings, listener: socket.socket, announce: Callable
     tracing = open_tracing(settings.observability, service="dras-gateway")
     app = create_app(store=store, blobs=blobs, hints=hints, settings=settings, tracing=tracing)
     server = _Server(guarded(app, settings), settings.gateway, app.state.door)
-    worker = WorkerProcess(settings)
+    worker = WorkerProcess(settings) if with_worker else None
     try:
         with recorded(store), metrics_port(app.state.metrics, settings.observability):
             await _until_stopped(server, worker, listener, announce)
     finally:
-        await worker.stop()
+        if worker is not None:
+            await worker.stop()
         tracing.close()
         store.close()
 
 
 async def _until_stopped(
-    server: "_Server", worker: WorkerProcess, listener: socket.socket, announce: Callable[[str], None]
+    server: "_Server",
+    worker: WorkerProcess | None,
+    listener: socket.socket,
+    announce: Callable[[str], None],
 ) -> None:
     loop = asyncio.get_running_loop()
     stopping: set[asyncio.Task[None]] = set()
@@ -89,10 +96,14 @@ async def _until_stopped(
         await working
 
 
-async def _work(worker: WorkerProcess, announce: Callable[[], None]) -> None:
-    await worker.start()
-    announce()
-    await worker.keep_alive()
+async def _work(worker: WorkerProcess | None, announce: Callable[[], None]) -> None:
+    if worker is None:
+        announce()
+        await asyncio.Event().wait()  # until it is cancelled
+    else:
+        await worker.start()
+        announce()
+        await worker.keep_alive()
 
 
 class _Server(Server):

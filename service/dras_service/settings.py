@@ -142,6 +142,7 @@ class WorkerSettings(_Topic):
     offered: tuple[str, ...] = Field((), description="further bundles that a job may choose: names or paths")
     encoders_mb: int = Field(2048, ge=1, description="room for opened encoders; one is kept in any case")
     segmenter: str | None = Field(None, description="a lung segmenter as module:function; ours by default")
+    view: bool = Field(True, description="keep a small copy of each scan, which the page shows")
     device: Literal["cpu", "cuda"] = "cpu"
     gpus: tuple[str, ...] = Field(
         (), description="numbers or UUIDs of GPUs, for `cuda`; the first by default"

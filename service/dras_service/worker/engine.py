@@ -138,6 +138,7 @@ class PipelineEngine:
             segmenter=self._settings.segmenter,
             scoring=_scoring(asked),
             dicom=asked.dicom,
+            view=self._settings.view,
         )
 
     @contextmanager

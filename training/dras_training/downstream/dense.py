@@ -101,7 +101,7 @@ def _sums(blocks: NDArray[np.float64], n: int) -> NDArray[np.float64]:
     """Return the sum of the n³ blocks from each one on; what would leave the scan is left out."""
     for axis in range(3):
         view = np.lib.stride_tricks.sliding_window_view(blocks, n, axis=axis)
-        blocks = view.sum(axis=-1)
+        blocks = np.asarray(view.sum(axis=-1))
     return blocks
 
 

@@ -24,7 +24,7 @@ from dras_service.observability.tracing import open_tracing
 from dras_service.operation import metrics_port, recorded
 from dras_service.queue.app import create_celery
 from dras_service.queue.hints import Hints
-from dras_service.settings import Settings
+from dras_service.settings import GatewaySettings, Settings
 from dras_service.store.errors import StoreError
 from dras_service.store.opening import check_blobs, open_blobs, open_store
 from dras_service.supervisor import WorkerProcess
@@ -71,7 +71,7 @@ async def _serve(
             timeout_graceful_shutdown=int(settings.gateway.shutdown_grace_s),
         ),
         app.state.door,
-        grace_s=settings.gateway.shutdown_grace_s,
+        settings.gateway,
     )
     worker = WorkerProcess(settings) if with_worker else None
     try:
@@ -118,10 +118,10 @@ async def _work(worker: WorkerProcess | None, announce: Callable[[], None]) -> N
 class _Server(uvicorn.Server):
     """uvicorn, but signals are ours: its own handler would end this process before the worker is."""
 
-    def __init__(self, config: uvicorn.Config, door: Door, *, grace_s: float) -> None:
+    def __init__(self, config: uvicorn.Config, door: Door, limits: GatewaySettings) -> None:
         super().__init__(config)
         self._door = door
-        self._grace_s = grace_s
+        self._limits = limits
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -132,7 +132,8 @@ class _Server(uvicorn.Server):
         if self._door.is_shut:
             self.force_exit = True
         else:
-            await self._door.shut(within_s=self._grace_s)
+            limits = self._limits
+            await self._door.shut(within_s=limits.shutdown_grace_s, notice_s=limits.shutdown_notice_s)
         self.should_exit = True
 
 

@@ -107,6 +107,9 @@ class GatewaySettings(_Topic):
     heartbeat_s: Seconds = Field(15.0, description="between two signs of life of an event stream")
     event_poll_s: Seconds = Field(0.25, description="between two looks at the events of all listeners")
     retry_after_s: Seconds = 1.0
+    shutdown_notice_s: float = Field(
+        0.0, ge=0, description="in which only /readyz says that it stops; more than a proxy's interval"
+    )
     shutdown_grace_s: Seconds = 5.0
     webhooks: WebhookSettings = WebhookSettings()
 

@@ -10,7 +10,11 @@ PYTEST_ARGS ?= -n auto --dist loadfile
 #   make test TORCH="torch==2.13.0+cpu --extra-index-url <index of CPU builds>"
 TORCH ?= torch==2.13.0
 
+<<<<<<< HEAD
 .PHONY: help setup setup-dev demo test check format schema docs bench soak images-check lock supply-chain clean
+=======
+.PHONY: help setup setup-dev demo test check format schema docs bench contract soak clean
+>>>>>>> main
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -57,6 +61,10 @@ bench: setup-dev  ## time every stage; JSON into benchmarks/results (half an hou
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/outputs.py
 	$(BIN)/python benchmarks/workers.py
+	$(BIN)/python benchmarks/batch.py
+
+contract: setup-dev  ## hold the gateway to its OpenAPI document with 100 requests an operation and phase (half an hour)
+	DRAS_CONTRACT_EXAMPLES=100 $(BIN)/python -m pytest -q tests/integration/gateway/test_contract.py
 
 soak: setup-dev test-programs  ## kill the service a thousand times and count; figures into docs/soak.json (half an hour)
 	cd tests && ../$(BIN)/python -m integration.reliability.soak --kills 1050 --json ../docs/soak.json

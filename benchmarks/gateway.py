@@ -16,6 +16,7 @@ import os
 import resource
 import select
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -27,11 +28,10 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-import uvicorn
 from report import RESULTS, keep
 
 from dras_service.gateway.app import create_app
-from dras_service.gateway.protocol import BoundedProtocol
+from dras_service.gateway.server import BACKLOG, Server
 from dras_service.queue.app import create_celery
 from dras_service.queue.hints import Hints
 from dras_service.settings import Settings
@@ -48,16 +48,15 @@ HEALTH_EVERY_S = 0.1
 
 def serve(data: Path, port: int) -> None:
     """Be the gateway."""
-    _raise_descriptor_limit()
+    raise_descriptor_limit()
     settings = Settings(data=data)
     store = Store(open_engine(settings.store_url))
     store.migrate()
     blobs = BlobStore(settings.blob_folder)
     blobs.prepare()
     app = create_app(store=store, blobs=blobs, hints=Hints(create_celery(settings)), settings=settings)
-    uvicorn.run(
-        app, port=port, http=BoundedProtocol, ws="none", log_config=None, access_log=False, backlog=2048
-    )
+    with socket.create_server(("127.0.0.1", port), backlog=BACKLOG) as listener:
+        Server(app, settings.gateway).run(sockets=[listener])
 
 
 class Gateway:
@@ -259,7 +258,7 @@ def started(folder: Path, port: int) -> Iterator[Gateway]:
         gateway.end()
 
 
-def _raise_descriptor_limit() -> None:
+def raise_descriptor_limit() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
@@ -282,7 +281,7 @@ def main() -> None:
     if given.serve:
         serve(given.serve, given.port)
         return
-    _raise_descriptor_limit()
+    raise_descriptor_limit()
     with (
         tempfile.TemporaryDirectory(dir=given.folder) as folder,
         started(Path(folder), given.port) as gateway,

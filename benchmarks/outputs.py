@@ -1,10 +1,11 @@
 """Times the outputs of a study as the product writes them: all of a run at once, then each form alone.
 
-`run` is what `dras extract --dicom` does with a result in memory: default outputs, the DICOM objects of the series
-that was read, `result.json`; and the forms that are made on request. `alone` is the same in parts. `stored` is
-`dras export` of a result on disk, which reads the headers of the source again, in a process of their own. Times are
-those of the clock and of the processor, children included: on a busy machine the clock tells of the others. The
-study is a phantom of the size asked for; every run writes into new folders of the machine's temporary place.
+`run` is what `dras extract --dicom --view` does with a result in memory: default outputs, the copy to look at,
+the DICOM objects of the series that was read, `result.json`; and the forms that are made on request. `alone` is
+the same in parts. `stored` is `dras export` of a result on disk, which reads the headers of the source again,
+in a process of their own. Times are those of the clock and of the processor, children included: on a busy
+machine the clock tells of the others. The study is a phantom of the size asked for; every run writes into new
+folders of the machine's temporary place.
 """
 
 import argparse
@@ -32,7 +33,9 @@ from dras_model.outputs.dicom.structured_report import SR, write_sr
 from dras_model.outputs.exports import DEFAULTS, EXPORTS, write_exports
 from dras_model.outputs.extraction import Extraction, write_all, write_images, write_result
 from dras_model.outputs.masks import Masks
-from dras_model.pipeline import encode, finish, prepare
+from dras_model.outputs.view import take_view, write_view
+from dras_model.pipeline import encode, finish
+from dras_model.preparing import prepare
 
 T = TypeVar("T")
 Times = dict[str, list[tuple[float, float]]]  # seconds on the clock and of the processor
@@ -78,11 +81,11 @@ def _time_run(into: Times, extraction: Extraction, series: SourceSeries | None, 
     """Write everything that there is of a run, once."""
 
     def extract() -> None:
-        write_all(extraction, out, series=series)
+        write_all(extraction, out, series=series, view=True)
         write_result(extraction.result, out)
 
     out.mkdir()
-    _timed(into, "as `dras extract --dicom`", extract)
+    _timed(into, "as `dras extract --dicom --view`", extract)
     on_request = [
         name for name in EXPORTS if name not in (*DEFAULTS, "masks") and not EXPORTS[name].needs_source
     ]
@@ -98,6 +101,8 @@ def _time_parts(into: Times, extraction: Extraction, series: SourceSeries | None
         out, told=extraction.result, volume=extraction.volume, lungs=extraction.lungs,
         patches=extraction.patches, masks=masks,
     ))  # fmt: skip
+    low = masks.low_attenuation.oriented(extraction.lungs.grid.orientation)
+    _timed(into, "view", lambda: write_view(out, take_view(extraction.volume, extraction.lungs, low)))
     for name, form in EXPORTS.items():
         if not form.needs_source and name != "masks":
             _timed(into, name, lambda n=name: write_exports([n], stored, out))

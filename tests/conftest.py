@@ -11,6 +11,7 @@ from dras_model.imaging.phantom import Emphysema, Phantom, PhantomSpec, make_pha
 from dras_model.imaging.phantom.spec import EmphysemaKind
 from dras_model.imaging.phantom_dicom import write_series
 from dras_model.library import open_atlas, open_bundle
+from pacs_servers import orthanc  # noqa: F401 - fixture
 from servers import object_store, postgresql, redis_server, server_folder  # noqa: F401 - fixtures
 
 ROOT = Path(__file__).parents[1]

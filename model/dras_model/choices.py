@@ -30,7 +30,8 @@ class Choices:
     """What a caller may choose about one study; `segmenter` names another one than ours, `module:function`.
 
     `lung_mask` is a file that takes the place of any segmenter; `lung_labels` are its right and left lung. `dicom`
-    also makes DICOM objects, for which the headers' patient and study are kept until they are written.
+    also makes DICOM objects, for which the headers' patient and study are kept until they are written; `view` a
+    small copy of the scan to look at.
     """
 
     series_uid: str | None = None
@@ -39,6 +40,7 @@ class Choices:
     lung_mask: Path | None = None
     lung_labels: tuple[int, int] | None = None
     dicom: bool = False
+    view: bool = False
 
     def parameters(self) -> dict[str, str | int | float]:
         """Every parameter that a score or an embedding rests on, as a provenance lists it."""

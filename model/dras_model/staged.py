@@ -3,7 +3,7 @@
 What one step leaves for the next is a folder, a draft: the patches, the arrays and the result as far as they are
 known, and the files that are made of the scan itself. It names nobody, and holds JSON, arrays and pictures, nothing
 that runs when it is read. The files of the result are those of `pipeline.extract`, byte for byte but for timings.
-Leaves out DICOM objects: they need the headers' patient, who is kept nowhere.
+DICOM objects need the headers' patient, who is in no draft: the last step reads them of the scan again.
 """
 
 import os
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dras_model.choices import Choices
+from dras_model.clock import Clock
 from dras_model.encoder.batches import Study
 from dras_model.encoder.bundle import Bundle, bundle_refused
 from dras_model.encoder.runtime import Encoder
@@ -29,7 +30,8 @@ from dras_model.outputs.masks import Masks
 from dras_model.outputs.report.page import DEFAULT_PAGE, Page
 from dras_model.outputs.stored import Parts, StoredResult
 from dras_model.peak_memory import forget_peak, peak_rss_mb
-from dras_model.pipeline import Clock, describe, prepare
+from dras_model.pipeline import describe
+from dras_model.preparing import prepare
 from dras_model.results.progress import Report, silent
 from dras_model.results.study import Record, Stage, StudyResult
 
@@ -64,8 +66,6 @@ def prepare_draft(
     """Do all that needs the scan, and write the new folder `draft`. Raises StudyRefused, SetupRefused."""
     bundle.require_atlas(atlas)
     choices = choices or Choices()
-    if choices.dicom:
-        raise ValueError("DICOM objects are made in one go")
     clock = Clock(report)
     prepared = prepare(source, atlas=atlas, choices=choices, clock=clock)
     started = time.perf_counter()
@@ -79,6 +79,7 @@ def prepare_draft(
         lungs=prepared.lungs.map,
         patches=prepared.patches,
         masks=Masks.of(prepared.volume, prepared.lungs.map, told.geometry),
+        view=choices.view,
     )
     report(Stage.SCORES, 1.0)  # the last sign of life came before the pictures
     np.save(draft / PATCHES, prepared.patches.hu, allow_pickle=False)
@@ -123,7 +124,7 @@ def encode_drafts(
     n_patches = sum(len(study.patches) for study in studies)
     for draft, folder, rows in zip(drafts, encoded, embeddings, strict=True):
         told = _Encoded(
-            encoding=Encoding.of(encoder),
+            encoding=Encoding.of(encoder, rows, _arrays(draft).valid),
             seconds=seconds * len(rows) / n_patches,
             peak_rss_mb=peak_rss_mb(),
         )
@@ -133,9 +134,17 @@ def encode_drafts(
 
 
 def finish_draft(
-    draft: Path, out: Path, *, page: Page = DEFAULT_PAGE, report: Report = silent
+    draft: Path,
+    out: Path,
+    *,
+    page: Page = DEFAULT_PAGE,
+    source: Path | None = None,
+    report: Report = silent,
 ) -> StudyResult:
-    """Write all outputs of an encoded draft to the new folder `out`. Raises DraftDamaged."""
+    """Write all outputs of an encoded draft to the new folder `out`, DICOM objects where `source` is given.
+
+    Raises DraftDamaged; StudyRefused where `source` is not the scan of the draft.
+    """
     clock = Clock(report)
     encoded = _read(draft / ENCODED, _Encoded)
     told = _read(draft / RESULT, StudyResult)
@@ -148,6 +157,8 @@ def finish_draft(
             kept.lungs, kept.low_attenuation, replace(_arrays(draft), embeddings=_embeddings(draft))
         )
         write_exports(DEFAULTS, StoredResult(result, out, parts, page), out)
+        if source is not None:
+            write_exports(("dicom",), StoredResult(result, out, parts, page), out, source=source)
     result = result.model_copy(update={"timings": _timings(told.timings, encoded, clock.summary())})
     write_result(result, out)
     return result

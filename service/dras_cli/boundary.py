@@ -25,7 +25,7 @@ Exit status:
   1    a defect of dras; --debug shows where
   2    the command was called in a wrong way
   3    the study was refused
-  4    a bundle, an atlas, a setting or an output place is at fault
+  4    a bundle, an atlas, a setting, a key or an output place is at fault
   5    the service cannot be reached, or failed
   130  interrupted
 
@@ -93,9 +93,9 @@ def _explain_client(error: "DrasClientError") -> Failure:
     from dras_client import errors  # noqa: PLC0415 - loaded already
 
     match error:
-        case errors.StudyRejected():
+        case errors.StudyRejected() | errors.UploadRefused():
             return Failure(REFUSED, error.study_code or error.code, error.detail)
-        case errors.UnknownBundle():
+        case errors.UnknownBundle() | errors.AccessRefused():
             return Failure(SETUP, error.code, error.detail)
         case errors.ProblemError():
             return Failure(SERVICE, error.study_code or error.code, error.detail)

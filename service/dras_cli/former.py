@@ -22,6 +22,9 @@ RESULT_FILES = frozenset(
         "key_images.npz",
         "report.html",
         "report.pdf",
+        "view.nii.gz",
+        "view_lungs.nii.gz",
+        "view_low.nii.gz",
     }
 )
 

@@ -15,14 +15,17 @@ _COMMANDS = {
     "compare": Entry("dras_cli.commands.compare:compare", "Say how stored results of one person differ."),
     "repeat": Entry("dras_cli.commands.repeat:repeat", "Run a study again as its result says it was run."),
     "export": Entry("dras_cli.commands.export:export", "Write other forms of a stored result."),
+    "batch": Entry("dras_cli.commands.batch:batch", "Process a cohort, through any crash."),
     "cohort": Entry("dras_cli.commands.cohort:cohort", "Put many stored results into one table."),
     "inspect": Entry("dras_cli.commands.inspect:inspect", "Say what would be used, without computing."),
     "serve": Entry("dras_cli.commands.serve:serve", "Run the service on this machine."),
     "submit": Entry("dras_cli.commands.submit:submit", "Send a study to a service and wait for its result."),
+    "results": Entry("dras_cli.commands.results:results", "Show and save what came of a job of a service."),
     "status": Entry("dras_cli.commands.jobs:status", "Say where a job of a service is."),
     "jobs": Entry("dras_cli.commands.jobs:jobs", "List a service's jobs."),
     "cancel": Entry("dras_cli.commands.jobs:cancel", "Cancel a job of a service."),
     "events": Entry("dras_cli.commands.jobs:events", "Follow a service's jobs."),
+    "pacs": Entry("dras_cli.commands.pacs:pacs", "Receive from a PACS, fetch from it, send back to it."),
     "phantom": Entry("dras_cli.commands.phantom:phantom", "Make a synthetic chest CT with known truth."),
     "atlas": Entry("dras_cli.commands.atlas:atlas", "Import, list and show atlases."),
     "model": Entry("dras_cli.commands.model:model", "Make, import, verify and show model bundles."),
@@ -33,6 +36,9 @@ _COMMANDS = {
     ),
     "fsck": Entry("dras_cli.commands.fsck:fsck", "Check a service's files against its database."),
     "train": Entry("dras_cli.commands.train:train", "Make weights of one's own from chest CTs."),
+    "completion": Entry(
+        "dras_cli.commands.completion:completion", "Print what a shell needs to complete `dras`."
+    ),
     "version": Entry("dras_cli.commands.version:version", "Show the version."),
     "demo": Entry("dras_cli.commands.demo:demo", "Run the whole service once on one study.", hidden=True),
 }

@@ -128,6 +128,7 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:  # size: 
         is_flag=True,
         help="Also write a DICOM SR, SEG and Parametric Map; they repeat the patient's name of the source.",
     )
+    @click.option("--view", is_flag=True, help="Also keep a small copy of the scan to look at, as NIfTI.")
     @functools.wraps(command)
     def collect(
         *, series: str | None, segmenter: str | None, limits: Path | None, lobes: Path | None, **rest: Any
@@ -145,7 +146,9 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:  # size: 
         scoring = ScoringChoices(
             rest.pop("phase"), rest.pop("reference_volume_ml"), lobes, chosen, rest.pop("harmonise")
         )
-        choices = Choices(series, segmenter, scoring, lung_mask, lung_labels, rest.pop("dicom"))
+        choices = Choices(
+            series, segmenter, scoring, lung_mask, lung_labels, rest.pop("dicom"), rest.pop("view")
+        )
         return command(choices=choices, **rest)
 
     return collect

@@ -1,14 +1,26 @@
-"""Progress bars on standard error, for people: nothing is drawn where it is no terminal."""
+"""Progress bars on standard error, for people. Where it is no terminal nothing is drawn; of hours, lines."""
 
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from dras_model.results.progress import Report
 from dras_model.results.study import Stage
 from dras_service.api.jobs import JobView
+
+_PLAIN_S = 30.0  # between two lines of progress where no terminal draws a bar
 
 
 @contextmanager
@@ -64,6 +76,31 @@ def busy(what: str) -> Iterator[None]:
     with _bars() as progress:
         progress.add_task(what, total=None)
         yield
+
+
+@contextmanager
+def long_bar(what: str) -> Iterator[Callable[[float, str], None]]:
+    """Yield a callable of the fraction done and a line: a bar on a terminal, now and then a line elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _plain_lines()
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bars:
+        task = bars.add_task(what, total=1.0)
+        yield lambda fraction, line: bars.update(task, completed=fraction, description=line)
+
+
+def _plain_lines() -> Callable[[float, str], None]:
+    said = time.monotonic()
+
+    def say(fraction: float, line: str) -> None:
+        nonlocal said
+        if time.monotonic() - said >= _PLAIN_S:
+            said = time.monotonic()
+            sys.stderr.write(f"{fraction:.1%}: {line}\n")
+
+    return say
 
 
 @contextmanager

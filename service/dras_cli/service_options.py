@@ -1,6 +1,8 @@
 """Options of the commands that speak to a service: where it is, and what is asked of a job."""
 
 import functools
+import itertools
+import os
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,13 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 from pydantic import ValidationError
 
 from dras_cli.options import AnyPath, FiniteRange, key_file_option, series_option
-from dras_client import Client
+from dras_client import Client, DrasClientError
 from dras_service.api.options import LEAST_PRIORITY, MOST_PRIORITY, JobOptions
 
 DEFAULT_URL = "http://127.0.0.1:8042"  # where `dras serve` listens unless told otherwise
+# How much trouble is borne: somebody waits for the answer to a question; an upload may outlast a restart.
+_QUESTION_S = 10.0
+UPLOAD_S = 60.0
+_COMPLETION_S = 2.0
+_MOST_COMPLETIONS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +32,37 @@ class Service:
     url: str
     key: str | None
 
-    def open(self) -> Client:
+    def open(self, *, retry_for_s: float = _QUESTION_S) -> Client:
         """Make a client, to be closed by the caller."""
-        return Client(self.url, key=self.key)
+        return Client(self.url, key=self.key, retry_for_s=retry_for_s)
+
+
+class JobId(click.ParamType[str]):
+    """The id of a job; a shell completes it from the latest of the service's jobs."""
+
+    name = "job"
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002 - click's signature
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Ask the service for its jobs; nothing is said where it does not answer."""
+        url = ctx.params.get("url") or os.environ.get("DRAS_URL") or DEFAULT_URL
+        try:
+            with Client(url, key=ctx.params.get("key"), timeout_s=_COMPLETION_S, retry_for_s=0) as client:
+                latest = [job.view for job in itertools.islice(client.jobs(), _MOST_COMPLETIONS)]
+        except DrasClientError:
+            return []
+        return [
+            CompletionItem(view.id, help=view.state.value)
+            for view in latest
+            if view.id.startswith(incomplete)
+        ]
+
+
+JOB_ID = JobId()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from dras_model.results.phenotypes import HARMONISED_HEADLINE, HEADLINE
 from dras_model.results.study import Inspection, Region, Score, StudyResult, StudyWarning
 
 _FILE_WIDTH = 140
-# What fits the width of a terminal; result.json and regions.csv hold all.
-HEADLINE = frozenset(
-    {"LAA-950insp", "LAA-910insp", "LAA-856exp", "Perc15", "MLD", "volume", "mass", "LAC-D", "heterogeneity"}
-)
-HARMONISED_HEADLINE = frozenset({"LAA-950insp", "LAA-856exp", "Perc15"})
 _INDENTED = {region for region in Region if "_" in region}
 
 
@@ -25,7 +21,7 @@ def print_result(result: StudyResult, *, console: Console | None = None) -> None
     console.print(f"[bold]{escape(result.notice)}[/bold]")
     print_warnings(result.warnings, console=console)
     console.print(scores_table(result.scores))
-    for line in _reasons(result.scores):
+    for line in (*_reasons(result.scores), *_estimates(result.scores)):
         console.print(line)
     patches, weights = result.qc.patches, escape(result.provenance.weights.training)
     console.print(
@@ -59,6 +55,15 @@ def _reasons(scores: Sequence[Score]) -> list[str]:
         f"{'harmonised ' if image == 'harmonised' else ''}{', '.join(names)}, {_where(found)}: no value,"
         f" {escape(reason)}"
         for (reason, image, found), names in codes.items()
+    ]
+
+
+def _estimates(scores: Sequence[Score]) -> list[str]:
+    """Say what the heads of the bundle estimate, each with what it was fitted on and how well it did."""
+    return [
+        f"{score.code}: {score.value:.4g} {escape(score.unit)}; {escape(score.definition)}"
+        for score in scores
+        if score.kind == "model_estimate" and score.value is not None
     ]
 
 

@@ -108,16 +108,6 @@ class FormPayload:
         return b"--%s--\r\n" % self._boundary
 
 
-def counted(payload: Payload, on_progress: Progress | None) -> Iterator[bytes]:
-    """Yield the body and tell how many of how many bytes were sent."""
-    sent = 0
-    for block in payload.blocks():
-        yield block
-        sent += len(block)
-        if on_progress is not None:
-            on_progress(sent, payload.size_bytes)
-
-
 def _files_below(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 

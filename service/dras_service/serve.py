@@ -13,13 +13,13 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 
-import uvicorn
+from starlette.types import ASGIApp
 
 from dras_service.errors import CannotServe
 from dras_service.gateway.app import create_app
-from dras_service.gateway.auth_binding import check_binding, guarded
+from dras_service.gateway.auth.binding import check_binding, guarded
 from dras_service.gateway.door import Door
-from dras_service.gateway.protocol import BoundedProtocol
+from dras_service.gateway.server import BACKLOG, Server
 from dras_service.observability.tracing import open_tracing
 from dras_service.operation import metrics_port, recorded
 from dras_service.queue.app import create_celery
@@ -59,20 +59,7 @@ async def _serve(
     hints = Hints(create_celery(settings))
     tracing = open_tracing(settings.observability, service="dras-gateway")
     app = create_app(store=store, blobs=blobs, hints=hints, settings=settings, tracing=tracing)
-    server = _Server(
-        uvicorn.Config(
-            guarded(app, settings),
-            http=BoundedProtocol.within(settings.gateway.header_timeout_s),
-            ws="none",
-            log_config=None,
-            access_log=False,
-            lifespan="on",
-            server_header=False,
-            timeout_graceful_shutdown=int(settings.gateway.shutdown_grace_s),
-        ),
-        app.state.door,
-        settings.gateway,
-    )
+    server = _Server(guarded(app, settings), settings.gateway, app.state.door)
     worker = WorkerProcess(settings) if with_worker else None
     try:
         with recorded(store), metrics_port(app.state.metrics, settings.observability):
@@ -115,13 +102,13 @@ async def _work(worker: WorkerProcess | None, announce: Callable[[], None]) -> N
         await worker.keep_alive()
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, but signals are ours: its own handler would end this process before the worker is."""
+class _Server(Server):
+    """The gateway's, but signals are ours: uvicorn's own handler would end this process before the worker is."""
 
-    def __init__(self, config: uvicorn.Config, door: Door, limits: GatewaySettings) -> None:
-        super().__init__(config)
+    def __init__(self, app: ASGIApp, settings: GatewaySettings, door: Door) -> None:
+        super().__init__(app, settings)
         self._door = door
-        self._limits = limits
+        self._limits = settings
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -146,7 +133,7 @@ def _raise_descriptor_limit() -> None:
 def _listen(settings: Settings) -> socket.socket:
     host, port = settings.gateway.host, settings.gateway.port
     try:
-        listener = socket.create_server((host, port), family=_family(host), backlog=2048)
+        listener = socket.create_server((host, port), family=_family(host), backlog=BACKLOG)
     except OSError as error:
         raise CannotServe(
             "ADDRESS_IN_USE",

@@ -65,7 +65,7 @@ class QueueSettings(_Topic):
     polling_interval_s: Seconds = 0.1
     socket_timeout_s: Seconds = Field(5.0, description="after which Redis is taken for away")
     hint_again_after_s: Seconds = 30.0
-    sweep_interval_s: Seconds = 10.0
+    sweep_interval_s: Seconds = 5.0
     remnant_age_s: Seconds = Field(3600.0, description="after which a file that nothing speaks of is removed")
     publish_interval_s: Seconds = Field(1.0, description="between two looks for hints whose time has come")
 
@@ -82,6 +82,13 @@ class WebhookSettings(_Topic):
     first_pause_s: Seconds = Field(5.0, description="before a delivery is tried again; doubled each time")
     most_pause_s: Seconds = 3600.0
     max_attempts: int = Field(12, ge=1, description="before a delivery is given up as a dead letter")
+
+
+class DicomWebSettings(_Topic):
+    """Studies that come by STOW-RS, in as many requests as their sender likes."""
+
+    quiet_s: Seconds = Field(20.0, description="after the last image of a study it is complete")
+    most_wait_s: Seconds = Field(7200.0, description="after the first image it is taken for complete")
 
 
 class GatewaySettings(_Topic):
@@ -105,6 +112,10 @@ class GatewaySettings(_Topic):
     validation_limit_s: Seconds = 60.0
     max_listeners: int = Field(512, gt=0, description="event streams open at once")
     heartbeat_s: Seconds = Field(15.0, description="between two signs of life of an event stream")
+    stream_limit_s: Seconds = Field(
+        3600.0,
+        description="after which an event stream ends; who listens comes back, and proves again who it is",
+    )
     event_poll_s: Seconds = Field(0.25, description="between two looks at the events of all listeners")
     retry_after_s: Seconds = 1.0
     shutdown_notice_s: float = Field(
@@ -112,6 +123,7 @@ class GatewaySettings(_Topic):
     )
     shutdown_grace_s: Seconds = 5.0
     webhooks: WebhookSettings = WebhookSettings()
+    dicomweb: DicomWebSettings = DicomWebSettings()
 
 
 class WorkerSettings(_Topic):
@@ -133,6 +145,7 @@ class WorkerSettings(_Topic):
     offered: tuple[str, ...] = Field((), description="further bundles that a job may choose: names or paths")
     encoders_mb: int = Field(2048, ge=1, description="room for opened encoders; one is kept in any case")
     segmenter: str | None = Field(None, description="a lung segmenter as module:function; ours by default")
+    view: bool = Field(True, description="keep a small copy of each scan, which the page shows")
     device: Literal["cpu", "cuda"] = "cpu"
     gpus: tuple[str, ...] = Field(
         (), description="numbers or UUIDs of GPUs, for `cuda`; the first by default"
@@ -265,6 +278,11 @@ class Settings(BaseSettings):
     def blob_folder(self) -> Path:
         """Where blobs lie."""
         return self.blobs.folder or self.data / "blobs"
+
+    @property
+    def gathering_folder(self) -> Path:
+        """Where studies lie that come image by image, until they are complete."""
+        return self.data / "gathering"
 
     @property
     def queue_folder(self) -> Path:

@@ -10,12 +10,13 @@ from dras_service.store.ending import Ending
 from dras_service.store.events import Events
 from dras_service.store.keys import Keys
 from dras_service.store.lookup import JobLookup
+from dras_service.store.neighbours import Neighbours
 from dras_service.store.submission import Submission
 from dras_service.store.tenants import Tenants
 from dras_service.store.webhooks import Webhooks
 
 GATEWAY = Path(__file__).parents[2] / "service" / "dras_service" / "gateway"
-FOR_CLIENTS = (JobLookup, Submission, Ending, Events, Webhooks, Keys, Tenants)
+FOR_CLIENTS = (JobLookup, Submission, Ending, Events, Webhooks, Keys, Tenants, Neighbours)
 NOT_FOR_ONE_TENANT = {
     "JobLookup.n_waiting": "a number, to say 503 where the queue of all is full",
     "Keys.find": "it is what says who asks",

@@ -5,12 +5,7 @@ A program that is not installed skips its tests by name; `make test` installs al
 
 import json
 import re
-import shutil
-import socket
 import subprocess
-import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +28,11 @@ from dras_model.outputs.dicom.source import source_of
 from dras_model.outputs.stored import Parts, StoredResult
 from dras_model.pipeline import describe_grid
 from dras_model.results.study import Region
+from pacs_servers import Orthanc, program, said
 from unit.dras_model.outputs.dicom.scenes import patches_in, scene
 
-FILES = ("dras_sr.dcm", "dras_seg.dcm", "dras_map.dcm")
+MEASUREMENTS = ("dras_sr.dcm", "dras_seg.dcm", "dras_map.dcm")
+FILES = (*MEASUREMENTS, "dras_report.dcm")
 # What dciodvfy 1.00 (2022) warns of and is right as it is; `docs/dicom-conformance.md` says why.
 ACCEPTED = (
     r"Unrecognized defined term <99DRAS> for value 1 of attribute <Coding Scheme Designator>",
@@ -50,23 +47,10 @@ def stored(folder: Path) -> StoredResult:
     return StoredResult.read(folder)
 
 
-def _program(name: str) -> str:
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin")
-    if found is None:
-        pytest.skip(f"{name} is not installed (`make test-programs`)")
-    return found
-
-
-def _said(*command: str | Path) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
-
-
 def _validate(path: Path) -> None:
     """Demand no error of dciodvfy, and no warning but the accepted ones; it says both by its text alone."""
     done = subprocess.run(
-        [_program("dciodvfy"), path], capture_output=True, text=True, errors="replace", check=False
+        [program("dciodvfy"), path], capture_output=True, text=True, errors="replace", check=False
     )
     lines = (done.stdout + done.stderr).splitlines()
     told = [line for line in lines if line.startswith(("Error", "Warning", "Abort"))]
@@ -86,12 +70,12 @@ def test_dciodvfy_finds_no_error_in_whatever_way_the_scanner_stood(
     made = scene(pose, tmp_path / "series", stored.result)
     (tmp_path / "out").mkdir()
     write_objects(made.stored, made.source, tmp_path / "out")
-    for name in FILES:
+    for name in MEASUREMENTS:
         _validate(tmp_path / "out" / name)
 
 
 def test_dcmtk_reads_the_report_and_shows_a_clinician_its_groups(folder: Path, stored: StoredResult) -> None:
-    text = _said(_program("dsrdump"), "+Pl", folder / "dras_sr.dcm")
+    text = said(program("dsrdump"), "+Pl", folder / "dras_sr.dcm")
     lines = text.splitlines()
     assert not [line for line in lines if line.startswith(("E:", "F:"))]
     laa = stored.result.score("LAA-950insp").value
@@ -105,8 +89,8 @@ def test_dcmtk_reads_the_report_and_shows_a_clinician_its_groups(folder: Path, s
 
 @pytest.mark.parametrize("name", FILES)
 def test_dcmtk_parses_the_file(name: str, folder: Path) -> None:
-    said = _said(_program("dcmdump"), "-q", "+P", "PatientID", "+P", "Modality", folder / name)
-    assert "PHANTOM0" in said
+    told = said(program("dcmdump"), "-q", "+P", "PatientID", "+P", "Modality", folder / name)
+    assert "PHANTOM0" in told
 
 
 def test_every_score_of_result_json_is_read_back_by_highdicom(
@@ -267,62 +251,6 @@ def test_on_real_scans_frames_mark_the_very_pixels_of_the_files_they_name(
     assert n == len(frames) == len(study.header.source.images)
 
 
-class Orthanc:
-    """A PACS of this test's own: private port, own folder, ended by its process."""
-
-    def __init__(self, program: str, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        settings = {
-            "StorageDirectory": str(folder),
-            "IndexDirectory": str(folder),
-            "HttpPort": port,
-            "DicomServerEnabled": False,
-            "RemoteAccessAllowed": False,
-            "AuthenticationEnabled": False,
-            "Plugins": [],
-        }
-        (folder / "orthanc.json").write_text(json.dumps(settings))
-        self.url = f"http://127.0.0.1:{port}"
-        self.process = subprocess.Popen(
-            [program, str(folder / "orthanc.json")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-
-    def ask(self, path: str, body: bytes | None = None) -> Any:
-        with urllib.request.urlopen(urllib.request.Request(self.url + path, data=body), timeout=20) as answer:
-            return json.loads(answer.read())
-
-    def file(self, instance: str) -> bytes:
-        with urllib.request.urlopen(f"{self.url}/instances/{instance}/file", timeout=20) as answer:
-            return bytes(answer.read())
-
-    def wait(self) -> None:
-        for _ in range(200):
-            try:
-                self.ask("/system")
-            except OSError:
-                assert self.process.poll() is None, "Orthanc ended"
-                time.sleep(0.1)
-            else:
-                return
-        raise AssertionError("Orthanc does not answer")
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(30)
-
-
-@pytest.fixture(scope="module")
-def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    running = Orthanc(_program("Orthanc"), tmp_path_factory.mktemp("orthanc"))
-    try:
-        running.wait()
-        yield running
-    finally:
-        running.stop()
-
-
 def test_orthanc_takes_the_objects_into_the_study_of_their_source_and_gives_them_back(
     orthanc: Orthanc, folder: Path, phantom_study: Path
 ) -> None:
@@ -335,8 +263,8 @@ def test_orthanc_takes_the_objects_into_the_study_of_their_source_and_gives_them
         answers.append(answer)
     assert len({answer["ParentStudy"] for answer in answers}) == 1
     assert len({answer["ParentPatient"] for answer in answers}) == 1
-    series = [orthanc.ask(f"/series/{uid}")["MainDicomTags"]["Modality"] for uid in orthanc.ask("/series")]
-    assert sorted(series) == ["CT", "OT", "SEG", "SR"]
+    found = orthanc.series(pydicom.dcmread(sources[0]).StudyInstanceUID)
+    assert sorted(found) == ["CT", "DOC", "OT", "SEG", "SR"]
 
 
 def test_orthanc_knows_an_object_that_is_sent_again(orthanc: Orthanc, folder: Path) -> None:

@@ -9,19 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from dras_model.imaging.phantom import Emphysema, PhantomSpec
-from dras_model.imaging.phantom.spec import COVERAGE_MM, EmphysemaKind, Kernel
+from dras_model.imaging.phantom import PhantomSpec
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
+from dras_training.people import invent
 from dras_training.recipe import Phantoms
 
 LISTS = (".csv", ".txt")
 _SINGLE = (".nii", ".nii.gz", ".zip", ".tar", ".tar.gz", ".tgz", ".dcm")
-_DISEASED = (EmphysemaKind.CENTRILOBULAR, EmphysemaKind.PARASEPTAL, EmphysemaKind.PANLOBULAR)
-_HEALTHY = 0.25  # of the phantoms
-_SHARP = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +37,8 @@ def list_cases(sources: Sequence[Path]) -> list[Case]:
 
 
 def phantom_cases(cohort: Phantoms) -> list[Case]:
-    """Return the phantoms of a recipe: the same people on every machine, sick and healthy, of several scanners."""
-    return [
-        Case(f"phantom-{cohort.seed + i:05}", _person(cohort.seed + i, cohort)) for i in range(cohort.count)
-    ]
-
-
-def _person(seed: int, cohort: Phantoms) -> PhantomSpec:
-    generator = np.random.Generator(np.random.PCG64([seed, 0x9A7]))
-    sick = generator.random() >= _HEALTHY
-    kind = _DISEASED[int(generator.integers(len(_DISEASED)))]
-    fraction = float(generator.uniform(0.03, 0.35))
-    # A cyst under the pleura needs pleura: more of it than this finds no place.
-    fraction = min(fraction, 0.08) if kind is EmphysemaKind.PARASEPTAL else fraction
-    return PhantomSpec(
-        seed=seed,
-        n_slices=cohort.n_slices,
-        matrix=cohort.matrix,
-        thickness_mm=COVERAGE_MM / cohort.n_slices,
-        emphysema=Emphysema(kind, fraction) if sick else Emphysema(),
-        inflation=float(generator.uniform(0.85, 1.05)),
-        noise_hu=float(generator.uniform(5.0, 30.0)),
-        kernel=Kernel.SHARP if generator.random() < _SHARP else Kernel.SOFT,
-    )
+    """Return the phantoms of a recipe."""
+    return [Case(person.name, person.spec) for person in invent(cohort)]
 
 
 def _cases_of(source: Path) -> Iterator[Case]:

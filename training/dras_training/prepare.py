@@ -22,15 +22,13 @@ from dras_model.imaging.atlas import Atlas
 from dras_model.imaging.parallel import available_cores
 from dras_model.imaging.phantom import PhantomSpec, make_phantom
 from dras_model.imaging.phantom_dicom import SeriesOptions, write_series
-from dras_model.pipeline import prepare
+from dras_model.preparing import cut
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused, StudyRefused
-from dras_model.scores.scoring import ScoringChoices
 from dras_training.cases import Case
 from dras_training.store import CaseRecord, PatchStore, not_writable, pack_bits
 
 Heard = Callable[[CaseRecord, int, int], None]
-_UNSCORED = ScoringChoices(harmonise=False)  # patches do not depend on it
 
 
 def to_nobody(_record: CaseRecord, _done: int, _total: int) -> None:
@@ -165,17 +163,15 @@ def _cut(case: Case, slot: int) -> _Cut | StudyRefused:
     with tempfile.TemporaryDirectory(prefix="dras-case-") as folder:
         source = _files(case, Path(folder))
         try:
-            prepared = prepare(
-                source, atlas=atlas, choices=Choices(series_uid=case.series_uid, scoring=_UNSCORED)
-            )
+            found = cut(source, atlas=atlas, choices=Choices(series_uid=case.series_uid))
         except StudyRefused as refused:
             return refused
         except SetupRefused:
             raise  # no folder for temporary files, say: no case would fare better
         except Exception as defect:  # noqa: BLE001  the doorman: one case must not end a cohort of thousands
             return StudyRefused(Code.CASE_CRASHED, how=f"{type(defect).__name__} while it was prepared")
-    store.write(slot, prepared.patches.hu)
-    return _Cut(prepared.input_sha256, prepared.patches.valid)
+    store.write(slot, found.patches.hu)
+    return _Cut(found.input_sha256, found.patches.valid)
 
 
 def _files(case: Case, folder: Path) -> Path:

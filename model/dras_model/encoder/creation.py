@@ -5,6 +5,7 @@ One graph runs anywhere; the one that was fastest on an execution provider takes
 The golden embeddings come from `reference`, never from the graph they are to judge.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,13 @@ from numpy.typing import NDArray
 
 from dras_model.encoder import graph, reference
 from dras_model.encoder.architecture import PATCH_SIZE, EncoderConfig
-from dras_model.encoder.bundle import GOLDEN, WEIGHTS, Bundle, Golden, digests, write_bundle
+from dras_model.encoder.bundle import GOLDEN, WEIGHTS, Bundle, digests, write_bundle
 from dras_model.encoder.calibration import calibrate, textures
+from dras_model.encoder.golden import Golden
+from dras_model.encoder.heads import Head
 from dras_model.encoder.manifest import (
     DEFAULT_GRAPH,
+    WITH_HEADS,
     AtlasIdentity,
     Device,
     FormName,
@@ -103,6 +107,24 @@ def create_bundle(
         files=digests(files),
     )
     write_bundle(destination, manifest, files=files)
+    return Bundle.load(destination)
+
+
+def with_heads(bundle: Bundle, destination: Path, heads: Sequence[Head], *, name: str) -> Bundle:
+    """Write a copy of a bundle with `heads` added at `destination`; one of the same name takes the other's place.
+
+    The copy is unsigned, as it is another bundle. Raises `SetupRefused` (OUTPUT_NOT_WRITABLE, BUNDLE_INVALID).
+    """
+    known = {head.name: head for head in (*bundle.heads, *heads)}
+    kept = {file: bundle.read(file) for file in bundle.manifest.files if file not in bundle.manifest.heads}
+    files = kept | {head.file: head.model_dump_json(indent=1).encode() for head in known.values()}
+    changes = {
+        "schema_version": WITH_HEADS,
+        "name": name,
+        "heads": tuple(head.file for head in known.values()),
+        "files": digests(files),
+    }
+    write_bundle(destination, bundle.manifest.model_copy(update=changes), files=files)
     return Bundle.load(destination)
 
 

@@ -13,6 +13,7 @@ from dras_model.encoder.architecture import INTENSITY_SCALE_HU, PATCH_SIZE, WIND
 from dras_model.results.study import NOTICE, Record
 
 SCHEMA_VERSION: Literal["1.1"] = "1.1"
+WITH_HEADS: Literal["1.2"] = "1.2"  # the same, and `heads`; a version that knows none refuses it and says so
 UNTRAINED = "untrained"
 DEFAULT_GRAPH = "encoder.onnx"
 
@@ -154,7 +155,7 @@ class Manifest(Record):
     SHA256SUMS and the signature.
     """
 
-    schema_version: Literal["1.1"] = SCHEMA_VERSION
+    schema_version: Literal["1.1", "1.2"] = SCHEMA_VERSION
     name: str = Field(min_length=1, max_length=100)
     encoder: EncoderConfig
     preprocessing: Preprocessing
@@ -167,6 +168,7 @@ class Manifest(Record):
     training: Training
     licence: str
     intended_use: str = NOTICE
+    heads: tuple[FileName, ...] = Field((), description="heads whose estimates are part of a result (1.2)")
     files: dict[FileName, Sha256]
 
     @model_validator(mode="after")
@@ -174,6 +176,15 @@ class Manifest(Record):
         for form in (self.graph, *self.provider_graphs.values()):
             if form.file not in self.files:
                 raise ValueError(f"`files` lists no {form.file}, the graph to run")
+        return self
+
+    @model_validator(mode="after")
+    def _heads_are_files(self) -> Self:
+        if self.heads and self.schema_version == SCHEMA_VERSION:
+            raise ValueError(f"heads belong to schema {WITH_HEADS}")
+        for name in self.heads:
+            if name not in self.files:
+                raise ValueError(f"`files` lists no {name}, a head")
         return self
 
     def graph_on(self, device: Device) -> GraphForm:

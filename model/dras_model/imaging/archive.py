@@ -12,7 +12,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from dras_model.imaging.nifti import is_nifti
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused, StudyRefused
 
+COMPRESSED = "compressed, but no tar"
 _CHUNK = 1 << 20
 _BLOCK = tarfile.BLOCKSIZE
 _HEADER_BYTES = 1 << 20  # for the headers of one tar member, long names and PAX records included
@@ -81,7 +82,7 @@ def open_members(path: Path) -> Members | None:
         except _DAMAGE as error:
             raise _invalid("damaged") from error
         if not _opens_tar(head) and not is_nifti(path):
-            raise _invalid("compressed, but no tar")
+            raise _invalid(COMPRESSED)
     if _opens_tar(head):  # before zip, whose mark at the end may be that of a tar's last member
         return _untar
     try:
@@ -95,16 +96,36 @@ def unpack(members: Members, path: Path, folder: Path, *, limits: ArchiveLimits)
 
     Raises StudyRefused: ARCHIVE_INVALID, ARCHIVE_TOO_LARGE; SetupRefused OUTPUT_NOT_WRITABLE.
     """
+    for _ in each_member(members, path, folder, limits=limits):
+        pass
+
+
+def each_member(
+    members: Members, path: Path, folder: Path, *, limits: ArchiveLimits, only: Container[int] | None = None
+) -> Iterator[tuple[int, Path]]:
+    """Write one member after another to `folder`, made if absent, and yield its number and its file.
+
+    `only` names the numbers that are wanted; of a zip the others are not inflated. Raises as `unpack` does.
+    """
     n_bytes = 0
-    try:
-        for number, chunks in enumerate(members(path, limits)):
-            with _Target(folder / f"{number:06d}") as target:
+    reading = iter(enumerate(members(path, limits)))
+    while True:
+        try:
+            step = next(reading, None)
+            if step is None:
+                return
+            number, chunks = step
+            if only is not None and number not in only:
+                continue
+            file = folder / f"{number:06d}"
+            with _Target(file) as target:
                 for chunk in chunks:
                     n_bytes += len(chunk)
                     _require(n_bytes, limits.n_bytes, "bytes")
                     target.write(chunk)
-    except _DAMAGE as error:
-        raise _invalid("damaged or an unknown method") from error
+        except _DAMAGE as error:
+            raise _invalid("damaged or an unknown method") from error
+        yield number, file
 
 
 class _Target:
@@ -115,6 +136,7 @@ class _Target:
 
     def __enter__(self) -> "_Target":
         try:
+            self.path.parent.mkdir(exist_ok=True)
             self.file = self.path.open("wb", buffering=0)
         except OSError as error:
             raise self._refused(error) from error

@@ -155,6 +155,13 @@ def read_attributes(path: Path) -> Dataset:
             raise DamagedFile("malformed") from fault
 
 
+def uid_of(given: str) -> str:
+    """A UID (PS3.5 9.1); what is none is replaced by one made of it (PS3.5 B.2), for results name it."""
+    if not given or re.fullmatch("[0-9.]{1,64}", given):
+        return given
+    return f"2.25.{int.from_bytes(hashlib.sha256(given.encode(errors='replace')).digest()[:16], 'big')}"
+
+
 def _attributes(file: DicomFile) -> Dataset:
     """Parse the attributes in front of the pixels."""
     stream = io.BytesIO(file.content) if isinstance(file.content, bytes) else file.content
@@ -202,7 +209,7 @@ def _slice(path: Path, frame: int, levels: Sequence[Dataset], *, file: DicomFile
         path=path,
         frame=frame,
         uid=text(root.get("SOPInstanceUID")),
-        series_uid=_uid(text(root.get("SeriesInstanceUID"))),
+        series_uid=uid_of(text(root.get("SeriesInstanceUID"))),
         patient_key=_digest(text(root.get("PatientID"))),
         modality=_code_string(root.get("Modality")),
         image_type=values(image_type),
@@ -279,10 +286,3 @@ def _code_string(value: object) -> str:
     """A code string (PS3.5 6.2), "?" where it is none: sentences name it, and a name is no code."""
     code = text(value).upper()
     return code if re.fullmatch("[A-Z0-9_ ]{0,16}", code) else "?"
-
-
-def _uid(given: str) -> str:
-    """A UID (PS3.5 9.1); what is none is replaced by one made of it (PS3.5 B.2), for results name it."""
-    if not given or re.fullmatch("[0-9.]{1,64}", given):
-        return given
-    return f"2.25.{int.from_bytes(hashlib.sha256(given.encode(errors='replace')).digest()[:16], 'big')}"

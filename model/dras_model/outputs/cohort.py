@@ -1,13 +1,15 @@
 """One Parquet table of many results, and beside it a table of those that could not be read.
 
 Results are read one after another and written in row groups, so that memory stays flat however many there are. A
-broken result is a row of the failures, never the end of the others. Leaves out where results are looked for: paths
-come in, in the order of the rows.
+broken result is a row of the failures, never the end of the others. What else is known of the studies, from a
+manifest for example, is carried along in columns of its own. Leaves out where results are looked for: paths come
+in, in the order of the rows.
 """
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -24,7 +26,7 @@ from dras_model.outputs.parquet import COMPRESSION, patch_table, region_schema
 from dras_model.outputs.quantities import REGION_QUANTITIES
 from dras_model.outputs.reading import invalid
 from dras_model.outputs.stored import StoredResult
-from dras_model.outputs.tables import region_rows
+from dras_model.outputs.tables import Cell, region_rows
 from dras_model.results.codes import Code
 from dras_model.results.errors import StudyRefused
 from dras_model.results.phenotypes import COLUMNS, HARMONISED_COLUMNS
@@ -34,6 +36,7 @@ Rows: TypeAlias = Literal["regions", "studies", "patches"]
 GROUP_ROWS: Mapping[Rows, int] = MappingProxyType({"regions": 20_000, "studies": 250, "patches": 40_000})
 EMBEDDING_MEAN = "EmbeddingMean"
 FAILURES_HEADER = ("Path", "Code", "Message")
+_NOTHING: Mapping[str, Sequence[Cell]] = MappingProxyType({})
 _TEXT, _FLOAT, _BOOL = pa.string(), pa.float64(), pa.bool_()
 # What identifies a study and says how it was made, before its numbers.
 STUDY_TYPES: Mapping[str, pa.DataType] = MappingProxyType(
@@ -57,46 +60,83 @@ class CohortSummary:
     failures: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A study that has no row, and why; `carried` are its values of the columns that are carried."""
+
+    path: str
+    code: str
+    message: str
+    carried: Sequence[Cell] = ()
+
+
 def write_cohort(
     results: Sequence[Path],
     out: Path,
     *,
     rows: Rows = "regions",
     embeddings: bool = False,
+    carried: Mapping[str, Sequence[Cell]] = _NOTHING,
+    failed: Iterable[Failure] = (),
     overwrite: bool = False,
     report: Callable[[float], None] = lambda _fraction: None,
 ) -> CohortSummary:
     """Write the table `out` and `<out>.failures.csv`; both appear whole or not at all.
 
     `rows` are regions (long), studies (wide) or patches; `embeddings` adds to a study the mean of its valid
-    patches. Raises StudyRefused COHORT_EMPTY where no result can be read, SetupRefused OUTPUT_NOT_WRITABLE.
+    patches; `carried` are further columns, a value for each result; `failed` have failed before.
+
+    Raises StudyRefused COHORT_EMPTY where no result can be read, SetupRefused OUTPUT_NOT_WRITABLE.
     """
-    failures = out.with_name(f"{out.stem}.failures.csv")
+    columns = {name: _column(values) for name, values in carried.items()}
     with (
         new_file(out, overwrite=overwrite) as draft,
-        new_file(failures, overwrite=overwrite) as told,
+        failures_table(out, tuple(columns), overwrite=overwrite) as fail,
         draft.open("wb") as file,
-        told.open("w", encoding="utf-8", newline="") as text,
     ):
-        log = csv.writer(text, lineterminator="\n")
-        log.writerow(FAILURES_HEADER)
+        for failure in failed:
+            fail(failure)
         table = _Table(file, rows)
         refusals = 0
         try:
             for index, (path, study) in enumerate(zip(results, study_names(results), strict=True)):
+                own = {name: values.slice(index, 1) for name, values in columns.items()}
                 try:
-                    table.add(
-                        _table_of(StoredResult.read(path), study, rows=rows, embeddings=embeddings), path
-                    )
+                    found = _table_of(StoredResult.read(path), study, rows=rows, embeddings=embeddings)
+                    table.add(_with_columns(found, own), path)
                 except StudyRefused as refused:
                     refusals += 1
-                    log.writerow((str(path), refused.code.value, str(refused)))
+                    cells = [value[0].as_py() for value in own.values()]
+                    fail(Failure(str(path), refused.code.value, str(refused), cells))
                 report((index + 1) / len(results))
         finally:
             table.close()
         if refusals == len(results):
             raise StudyRefused(Code.COHORT_EMPTY, n_results=len(results))
-    return CohortSummary(len(results), len(results) - refusals, table.n_rows, failures)
+    return CohortSummary(len(results), len(results) - refusals, table.n_rows, failures_of(out))
+
+
+def failures_of(out: Path) -> Path:
+    """Return where the failures of a table lie."""
+    return out.with_name(f"{out.stem}.failures.csv")
+
+
+@contextmanager
+def failures_table(
+    out: Path, carried: Sequence[str] = (), *, overwrite: bool = False
+) -> Iterator[Callable[[Failure], None]]:
+    """Yield what takes the failures of the table `out`; their file appears whole or not at all."""
+    with (
+        new_file(failures_of(out), overwrite=overwrite) as draft,
+        draft.open("w", encoding="utf-8", newline="") as text,
+    ):
+        log = csv.writer(text, lineterminator="\n")
+        log.writerow((*FAILURES_HEADER, *carried))
+
+        def fail(failure: Failure) -> None:
+            log.writerow((failure.path, failure.code, failure.message, *failure.carried))
+
+        yield fail
 
 
 def study_names(results: Sequence[Path]) -> list[str]:
@@ -155,12 +195,27 @@ def _table_of(stored: StoredResult, study: str, *, rows: Rows, embeddings: bool)
     return patches
 
 
+def _with_columns(table: pa.Table, carried: Mapping[str, pa.Array]) -> pa.Table:
+    """Put further columns behind those that identify a study."""
+    place = 1 + table.column_names.index("Study") if carried else 0
+    for position, (name, value) in enumerate(carried.items(), start=place):
+        values = pa.repeat(value[0], table.num_rows)
+        table = table.add_column(position, pa.field(name, value.type), values)
+    return table
+
+
+def _column(values: Sequence[Cell]) -> pa.Array:
+    """Return values with their type; text where there is none."""
+    found = pa.array(values)
+    return found.cast(_TEXT) if pa.types.is_null(found.type) else found
+
+
 def _wide(stored: StoredResult, told: Mapping[str, Any], *, embeddings: bool) -> pa.Table:
     row = dict(told)
     for region in region_rows(stored.result):
         suffix = "" if region["Image"] == "raw" else f"_{region['Image']}"
         row |= {f"{region['Region']}_{column}{suffix}": region[column] for column in COLUMNS.values()}
-    fields = [*_study_fields(), *(pa.field(name, _FLOAT) for name in _wide_names())]
+    fields = [*_study_fields(), *(pa.field(name, _FLOAT) for name in wide_names())]
     if embeddings:
         features = stored.features
         mean = (
@@ -173,7 +228,8 @@ def _wide(stored: StoredResult, told: Mapping[str, Any], *, embeddings: bool) ->
     return pa.Table.from_pylist([row], schema=pa.schema(fields))
 
 
-def _wide_names() -> Iterator[str]:
+def wide_names() -> Iterator[str]:
+    """Yield the columns of a study's numbers: a region and score each, those of the harmonised image last."""
     for region in Region:
         yield from (f"{region.value}_{column}" for column in COLUMNS.values())
     for region in Region:

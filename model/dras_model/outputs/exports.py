@@ -102,11 +102,17 @@ EXPORTS: Mapping[str, Export] = MappingProxyType(
             needs_source=True,
             summary="a feature of the patches as a DICOM Parametric Map",
         ),
+        "page": Export(
+            "dras_model.outputs.dicom.forms:export_page",
+            ("dras_report.dcm",),
+            needs_source=True,
+            summary="the report's page as a DICOM Encapsulated PDF",
+        ),
         "dicom": Export(
             "dras_model.outputs.dicom.forms:export_dicom",
-            ("dras_sr.dcm", "dras_seg.dcm", "dras_map.dcm"),
+            ("dras_sr.dcm", "dras_seg.dcm", "dras_map.dcm", "dras_report.dcm"),
             needs_source=True,
-            summary="all three DICOM objects, reading the source once",
+            summary="all DICOM objects, reading the source once",
         ),
     }
 )

@@ -25,6 +25,7 @@ from dras_model.outputs.names import KEY_IMAGES, QC_PICTURE, RESULT
 from dras_model.outputs.qc_picture import draw_qc
 from dras_model.outputs.report.page import DEFAULT_PAGE, Page
 from dras_model.outputs.stored import Parts, StoredResult
+from dras_model.outputs.view import take_view, write_view
 from dras_model.results.study import StudyResult
 
 
@@ -58,10 +59,11 @@ def write_all(
     *,
     page: Page = DEFAULT_PAGE,
     series: SourceSeries | None = None,
+    view: bool = False,
 ) -> None:
     """Write every default output but `result.json`, which waits for the timings; `page` is for the report.
 
-    The DICOM objects are written where the `series` they belong to is given.
+    The DICOM objects are written where the `series` they belong to is given, a copy to look at with `view`.
     """
     stored = extraction.stored(folder, page=page)
     write_images(
@@ -71,29 +73,40 @@ def write_all(
         lungs=extraction.lungs,
         patches=extraction.patches,
         masks=Masks(stored.lungs, stored.low_attenuation),
+        view=view,
     )
     write_exports(DEFAULTS, stored, folder)
     if series is not None:
-        from dras_model.outputs.dicom.forms import write_objects  # noqa: PLC0415 - takes 0.2 s, only where wanted
+        from dras_model.outputs.dicom.forms import write_all_objects  # noqa: PLC0415 - takes 0.2 s, only where wanted
 
-        write_objects(stored, series, folder)
+        write_all_objects(stored, series, folder)
 
 
 def write_images(
-    folder: Path, *, told: StudyResult, volume: Volume, lungs: LabelMap, patches: Patches, masks: Masks
+    folder: Path,
+    *,
+    told: StudyResult,
+    volume: Volume,
+    lungs: LabelMap,
+    patches: Patches,
+    masks: Masks,
+    view: bool = False,
 ) -> None:
     """Write what is made of the scan itself: its label maps and pictures. No later output needs the volume.
 
     `told` may be what is known before any patch is encoded: no embedding and no timing of it is shown. `volume`
     and `lungs` are in the atlas' orientation. Label maps are compressed, outside the interpreter, while a picture
-    is drawn.
+    is drawn. `view` adds a small copy of the scan to look at (`outputs.view`).
     """
     with ThreadPoolExecutor(max_workers=1) as beside:
         written = beside.submit(write_masks, folder, masks)
         low = masks.low_attenuation.oriented(lungs.grid.orientation)
         write_key_images(folder / KEY_IMAGES, take_key_images(volume, lungs, low))
+        shown = beside.submit(write_view, folder, take_view(volume, lungs, low)) if view else None
         draw_qc(folder / QC_PICTURE, result=told, volume=volume, lungs=lungs, patches=patches)
         written.result()
+        if shown is not None:
+            shown.result()
 
 
 def write_result(result: StudyResult, folder: Path) -> None:

@@ -61,6 +61,9 @@ class Code(StrEnum):
     DUPLICATE_SUBJECT = "DUPLICATE_SUBJECT"
     CASE_CRASHED = "CASE_CRASHED"
     FEATURE_UNKNOWN = "FEATURE_UNKNOWN"
+    CASE_LIMIT = "CASE_LIMIT"
+    STUDY_NOT_FOUND = "STUDY_NOT_FOUND"
+    STUDY_NOT_FETCHED = "STUDY_NOT_FETCHED"
 
     # Warnings
     SHARP_KERNEL = "SHARP_KERNEL"
@@ -127,11 +130,19 @@ class Code(StrEnum):
     SOURCE_NEEDED = "SOURCE_NEEDED"
     RECIPE_INVALID = "RECIPE_INVALID"
     COHORT_INVALID = "COHORT_INVALID"
+    BATCH_INVALID = "BATCH_INVALID"
+    LEDGER_INVALID = "LEDGER_INVALID"
+    LEDGER_BUSY = "LEDGER_BUSY"
+    WORKER_UNAVAILABLE = "WORKER_UNAVAILABLE"
+    PACS_UNREACHABLE = "PACS_UNREACHABLE"
     STORE_INVALID = "STORE_INVALID"
     STORE_ATLAS_MISMATCH = "STORE_ATLAS_MISMATCH"
     RESUME_IMPOSSIBLE = "RESUME_IMPOSSIBLE"
     TRAINING_DIVERGED = "TRAINING_DIVERGED"
     EXPORT_DIFFERS = "EXPORT_DIFFERS"
+    TABLE_INVALID = "TABLE_INVALID"
+    HEAD_MISFIT = "HEAD_MISFIT"
+    HEAD_UNSUITED = "HEAD_UNSUITED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +259,10 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
         Code.DUPLICATE_SUBJECT: _refusal(
             "The cohort holds this subject already (the same {what}); the first one is kept."
         ),
-        Code.CASE_CRASHED: _refusal("Preparing this case failed by a defect, not by a rule: {how}."),
+        Code.CASE_CRASHED: _refusal("This case failed by a defect, not by a rule: {how}."),
+        Code.CASE_LIMIT: _refusal("This case takes more than the {limit} that are allowed."),
+        Code.STUDY_NOT_FETCHED: _refusal("The study cannot be fetched from the PACS: {reason}."),
+        Code.STUDY_NOT_FOUND: _refusal("The source holds no study of this Study Instance UID."),
         Code.SHARP_KERNEL: _warning(
             "The convolution kernel {kernel} is sharp: noise raises LAA and lowers Perc15 (by 7 to 14 points of"
             " LAA-950 in published and measured pairs)."
@@ -395,6 +409,11 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
         ),
         Code.RECIPE_INVALID: _setup("The recipe {name} cannot be used: {reason}."),
         Code.COHORT_INVALID: _setup("The cohort {name} cannot be used: {reason}."),
+        Code.BATCH_INVALID: _setup("The batch file {name} cannot be used: {reason}."),
+        Code.LEDGER_INVALID: _setup("{path} holds no ledger of a batch that can be used: {reason}."),
+        Code.LEDGER_BUSY: _setup(
+            "Another `dras batch run` is at work in {path}; wait for it, or stop it with Ctrl-C."
+        ),
         Code.STORE_INVALID: _setup("The patch store {name} cannot be used: {reason}."),
         Code.STORE_ATLAS_MISMATCH: _setup(
             "The patch store {name} was cut by atlas {expected}, the recipe names {found}; name the store's atlas,"
@@ -410,8 +429,15 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
             "The graph of the bundle {name} differs from the trained network by {difference:.1e}, allowed is"
             " {limit:.1e}; nothing was written."
         ),
+        Code.TABLE_INVALID: _setup("The table {name} cannot be used: {reason}."),
+        Code.HEAD_MISFIT: _setup(
+            "The embeddings were not made by the bundle {name}; name the bundle that made them, or encode again."
+        ),
+        Code.HEAD_UNSUITED: _setup("The head {name} of the bundle {bundle} cannot be used here: {reason}."),
         Code.LIMITS_INVALID: _setup("The limits in {name} cannot be used: {reason}."),
         Code.OUTPUT_NOT_WRITABLE: _setup("The output folder {path} cannot be written: {reason}."),
+        Code.PACS_UNREACHABLE: _setup("The PACS {name} cannot be asked: {reason}."),
+        Code.WORKER_UNAVAILABLE: _setup("The process that computes studies does not start: {reason}."),
         Code.READER_UNAVAILABLE: _setup("The process that reads studies does not start: {reason}."),
     }
 )

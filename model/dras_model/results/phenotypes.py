@@ -57,3 +57,9 @@ PATCH_COLUMNS: Mapping[str, Quantity] = MappingProxyType(
         "mean_hu": Quantity("mean HU of the lung voxels", "HU"),
     }
 )
+
+# What fits the width of a terminal or a notebook; result.json and regions.csv hold all.
+HEADLINE = frozenset(
+    {"LAA-950insp", "LAA-910insp", "LAA-856exp", "Perc15", "MLD", "volume", "mass", "LAC-D", "heterogeneity"}
+)
+HARMONISED_HEADLINE = frozenset({"LAA-950insp", "LAA-856exp", "Perc15"})

@@ -11,6 +11,7 @@ from typing import Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dras_model.results import notebook
 from dras_model.results.codes import CODES, Code, Kind, render
 
 # size: one document is one module, so that it is read in the order of its schema.
@@ -147,6 +148,9 @@ class Score(Record):
         if (self.value is None) != (self.reason is not None):
             raise ValueError("a score has a value, or a reason why it has none")
         return self
+
+    def _repr_html_(self) -> str:
+        return notebook.score_html(self)
 
 
 class Candidate(Record):
@@ -324,6 +328,9 @@ class StudyResult(Record):
             if score.code == code and score.region == region and score.image == image:
                 return score
         raise KeyError(f"no score {code} in region {region} of the {image} image")
+
+    def _repr_html_(self) -> str:
+        return notebook.result_html(self)
 
 
 class Inspection(Record):

@@ -4,15 +4,17 @@ Mishima et al., PNAS 1999: the number N of clusters of at least the size S falls
 three-dimensional, joined by faces, of voxels at or below -950 HU, and never reach from one lung (or lobe) into
 another. D is the slope of log N over log S by least squares, each point weighted by its N: log N varies as
 1 / N, and without weights the few largest clusters decide (twice the scatter on sampled power laws).
+
+Clusters are joined run by run: low voxels are few, and a run of them along x is one piece whatever its length.
 """
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-
-from dras_model.imaging.box import bounding_box
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 LOW_HU = -950.0
 LEAST_VOXELS = 4  # of a cluster, however large a voxel is
@@ -30,11 +32,58 @@ class PowerLaw:
 
 def cluster_sizes(low: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Sizes in voxels (n,) of the face-connected pieces of a mask (z, y, x)."""
-    box = bounding_box(low)
-    if box is None:
-        return np.zeros(0, dtype=np.int64)
-    pieces, _ = ndimage.label(low[box])
-    return np.bincount(pieces[low[box]])[1:]
+    at = np.flatnonzero(low)
+    return sizes_by_group(at, np.ones(len(at), dtype=np.uint8), low.shape, n_groups=1)[0]
+
+
+def sizes_by_group(
+    at: NDArray[np.intp], group: NDArray[np.uint8], shape: tuple[int, ...], *, n_groups: int
+) -> list[NDArray[np.int64]]:
+    """Sizes in voxels of the pieces of each `group` (n,), 1 to `n_groups`, in whose order they are returned.
+
+    `at` (n,) are the voxels in the order of an array of `shape` (z, y, x), counted through; a piece is of one
+    group, and voxels of group 0 are of no piece.
+    """
+    starts, ends, of_run = _runs(at, group, shape[2])
+    row, plane, whole = shape[2], shape[1] * shape[2], shape[0] * shape[1] * shape[2]
+    pairs = [
+        _touching(starts, ends, of_run, step=step, within=within)
+        for step, within in ((row, plane), (plane, whole))
+    ]
+    one, other = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    graph = coo_array((np.ones(len(one), dtype=np.bool_), (one, other)), shape=(len(starts), len(starts)))
+    n_pieces, piece = connected_components(graph, directed=False)
+    sizes = np.bincount(piece, weights=ends - starts, minlength=n_pieces).astype(np.int64)
+    of_piece = np.zeros(n_pieces, dtype=np.uint8)
+    of_piece[piece] = of_run
+    return [sizes[of_piece == wanted] for wanted in range(1, n_groups + 1)]
+
+
+_Indices: TypeAlias = NDArray[np.integer]
+
+
+def _runs(
+    at: NDArray[np.intp], group: NDArray[np.uint8], width: int
+) -> tuple[_Indices, _Indices, NDArray[np.uint8]]:
+    """Start and end of each run of one group within a row, and its group."""
+    begins = np.ones(len(at), dtype=np.bool_)
+    begins[1:] = (np.diff(at) != 1) | (group[1:] != group[:-1])
+    begins |= at % width == 0
+    first = np.flatnonzero(begins)
+    lengths = np.diff(first, append=len(at))
+    return at[first], at[first] + lengths, group[first]
+
+
+def _touching(
+    starts: _Indices, ends: _Indices, group: NDArray[np.uint8], *, step: int, within: int
+) -> tuple[_Indices, _Indices]:
+    """Pairs (k,), (k,) of runs of one group, the second beside the first `step` voxels on, `within` so many."""
+    low, high = np.searchsorted(ends, starts + step, "right"), np.searchsorted(starts, ends + step, "left")
+    n_beside = np.maximum(high - low, 0)
+    one = np.repeat(np.arange(len(starts)), n_beside)
+    other = np.arange(len(one)) + np.repeat(low - np.cumsum(n_beside) + n_beside, n_beside)
+    alike = (group[one] == group[other]) & (starts[one] // within == starts[other] // within)
+    return one[alike], other[alike]
 
 
 def fit_power_law(sizes: NDArray[np.integer]) -> PowerLaw | None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dras_model.imaging.volume import Volume
 from dras_model.results.codes import Code
 from dras_model.results.study import LOBES, Region, Score
-from dras_model.scores.clusters import LOW_HU, cluster_sizes
+from dras_model.scores.clusters import LOW_HU, sizes_by_group
 from dras_model.scores.definitions import DEFINITIONS, LUNGS, LUNGS_AND_LOBES, Definition
 from dras_model.scores.formulas import Found, Sample, Withheld
 from dras_model.scores.histogram import CellHistograms, Histogram, count_cells
@@ -70,13 +70,8 @@ class _Measured:
 
     def __init__(self, image: Volume | LungValues, cells: Cells) -> None:
         self.voxel_ml = image.grid.voxel_ml
-        self._image, self._cells = image, cells
-        if isinstance(image, LungValues):
-            index = cells.index[cells.index > 0]  # in the same order
-            hu, index = image.hu[:, None, None], index[:, None, None]
-        else:
-            hu, index = image.hu[cells.box], cells.index
-        self._counts: CellHistograms = count_cells(hu, index, N_CELLS)
+        self._hu, self._cells = cells.values(image).hu, cells
+        self._counts: CellHistograms = count_cells(self._hu, cells.of_voxels, N_CELLS)
         self._histograms: dict[Region, Histogram] = {}
 
     def histogram(self, region: Region) -> Histogram:
@@ -91,23 +86,19 @@ class _Measured:
             return np.concatenate([self._clusters[Region.RIGHT], self._clusters[Region.LEFT]])
         return self._clusters[region]
 
-    def _low(self) -> NDArray[np.bool_]:
-        """Where lung is low (z, y, x), in the box of the cells; what lies outside the lungs does not matter."""
-        if not isinstance(self._image, LungValues):
-            return self._image.hu[self._cells.box] <= LOW_HU
-        low = np.zeros(self._cells.index.shape, dtype=np.bool_)
-        low[self._cells.index > 0] = self._image.hu <= LOW_HU
-        return low
-
     @cached_property
     def _clusters(self) -> dict[Region, NDArray[np.int64]]:
-        low = self._low()
-        groups = [(Region.RIGHT, Region.LEFT), LOBES if LOBES[0] in self._cells.members else ()]
-        sizes = {}
-        for regions in groups:
-            labels = self._cells.labels(regions)
-            labels *= low
-            sizes.update({r: cluster_sizes(labels == i) for i, r in enumerate(regions, start=1)})
+        low = np.zeros(self._cells.index.shape, dtype=np.bool_)
+        low[self._cells.index > 0] = self._hu <= LOW_HU
+        at = np.flatnonzero(low)
+        cell = self._cells.index.ravel()[at]
+        sizes: dict[Region, NDArray[np.int64]] = {}
+        for regions in ((Region.RIGHT, Region.LEFT), LOBES):
+            if regions[0] in self._cells.members:
+                found = sizes_by_group(
+                    at, self._cells.labels_of(regions)[cell], low.shape, n_groups=len(regions)
+                )
+                sizes.update(zip(regions, found, strict=True))
         return sizes
 
 

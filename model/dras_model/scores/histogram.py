@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 STEPS_PER_HU = 16  # for values that are not whole
-SLAB_VOXELS = 1 << 22  # at a time: the temporary arrays of a slab stay below 100 MB
+SLAB_VOXELS = 1 << 21  # at a time: the temporary arrays of a slab stay below 50 MB
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,10 +26,10 @@ class Scale:
 
     @classmethod
     def of(cls, hu: NDArray[np.float32], labels: NDArray[np.uint8]) -> "Scale":
-        """Choose the bins for the voxels with a label; both (z, y, x)."""
+        """Choose the bins for the voxels with a label; both of one shape."""
         low, high, whole, fine = np.inf, -np.inf, True, True
         for slab in slabs(hu.shape):
-            values = hu[slab][labels[slab] > 0]
+            values, _ = _labelled(hu[slab], labels[slab])
             if values.size == 0:
                 continue
             low, high = min(low, float(values.min())), max(high, float(values.max()))
@@ -126,14 +126,14 @@ class CellHistograms:
 
 
 def count_cells(hu: NDArray[np.float32], cells: NDArray[np.uint8], n_cells: int) -> CellHistograms:
-    """Count the HU (z, y, x) of every cell but 0, each voxel once, slab by slab."""
+    """Count the HU of every cell but 0, both of one shape, each voxel once, slab by slab."""
     scale = Scale.of(hu, cells)
     counts = np.zeros(n_cells * scale.n_bins, dtype=np.int64)
     for slab in slabs(hu.shape):
-        inside = cells[slab] > 0
-        flat = cells[slab][inside].astype(np.intp)
+        values, own = _labelled(hu[slab], cells[slab])
+        flat = own.astype(np.intp)
         flat *= scale.n_bins
-        flat += scale.bins(hu[slab][inside])
+        flat += scale.bins(values)
         counts += np.bincount(flat, minlength=len(counts))
     return CellHistograms(scale, counts.reshape(n_cells, scale.n_bins))
 
@@ -143,6 +143,14 @@ def slabs(shape: tuple[int, ...]) -> list[slice]:
     plane = max(1, int(np.prod(shape[1:])))
     thick = max(1, SLAB_VOXELS // plane)
     return [slice(start, start + thick) for start in range(0, shape[0], thick)]
+
+
+def _labelled(
+    hu: NDArray[np.float32], labels: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Values and labels (n,) of what has a label; a line of them is taken as it is."""
+    inside = labels > 0
+    return (hu.ravel(), labels.ravel()) if inside.all() else (hu[inside], labels[inside])
 
 
 def _on_steps(values: NDArray[np.float32]) -> bool:

@@ -7,14 +7,13 @@ Both are taken well off the tracheal wall, and from the median upwards: scanners
 import numpy as np
 from numpy.typing import NDArray
 
-from dras_model.imaging.atlas import LEFT, RIGHT
 from dras_model.imaging.box import bounding_box
 from dras_model.imaging.distance import distance_mm
 from dras_model.imaging.lungs import AIRWAY
 from dras_model.imaging.volume import LabelMap, Volume
 from dras_model.results.study import ImageQuality
-from dras_model.scores.histogram import slabs
 from dras_model.scores.limits import Limits
+from dras_model.scores.lung_values import lung_box
 
 WALL_MM = 5.0  # off the airway's surface, which includes 2.5 mm of wall and a block of about 2 mm
 NORMAL_SHARE = 84.134  # percent of a normal distribution at or below one standard deviation above its mean
@@ -49,15 +48,10 @@ def _tracheal_air(volume: Volume, lungs: LabelMap) -> NDArray[np.float32]:
 
 def _lowest(volume: Volume, lungs: LabelMap) -> tuple[float, float]:
     """Return the lowest HU of the lungs and the percentage of their voxels that have it."""
-    lowest, n_lowest, n = np.inf, 0, 0
-    for slab in slabs(volume.hu.shape):
-        labels = lungs.labels[slab]
-        values = volume.hu[slab][(labels == RIGHT) | (labels == LEFT)]
-        if values.size == 0:
-            continue
-        n += values.size
-        low = float(values.min())
-        if low < lowest:
-            lowest, n_lowest = low, 0
-        n_lowest += int(np.count_nonzero(values == lowest))
-    return (lowest, 100.0 * n_lowest / n) if n else (0.0, 0.0)
+    found = lung_box(lungs)
+    if found is None:
+        return 0.0, 0.0
+    box, lung = found
+    values = volume.hu[box][lung]
+    lowest = float(values.min())
+    return lowest, 100.0 * np.count_nonzero(values == lowest) / values.size

@@ -12,14 +12,17 @@ from dras_model.imaging.parallel import each_slab
 from dras_model.imaging.patches import Patches, native_boxes
 from dras_model.imaging.volume import Volume
 from dras_model.results.phenotypes import PATCH_COLUMNS
-from dras_model.scores.histogram import Histogram, Scale, slabs
+from dras_model.scores.histogram import Histogram, Scale
+from dras_model.scores.lung_values import LungValues
 from dras_model.scores.regions import Cells
 
 
-def measure_patches(volume: Volume, cells: Cells, patches: Patches) -> dict[str, NDArray[np.float32]]:
-    """Return PATCH_COLUMNS, each (n,) in the order of the patches; `cells` are those of the lungs in `volume`."""
-    scale, bins = _binned(volume.hu[cells.box], cells.index)
-    boxes = native_boxes(patches, volume.grid)
+def measure_patches(
+    image: Volume | LungValues, cells: Cells, patches: Patches
+) -> dict[str, NDArray[np.float32]]:
+    """Return PATCH_COLUMNS, each (n,) in the order of the patches; `cells` are those of the lungs in `image`."""
+    scale, bins = _binned(cells.values(image).hu, cells)
+    boxes = native_boxes(patches, image.grid)
     rows = np.full((len(boxes), len(PATCH_COLUMNS)), np.nan, dtype=np.float32)
 
     def count(some: slice) -> None:
@@ -35,13 +38,15 @@ def measure_patches(volume: Volume, cells: Cells, patches: Patches) -> dict[str,
     return dict(zip(PATCH_COLUMNS, np.ascontiguousarray(rows.T), strict=True))
 
 
-def _binned(hu: NDArray[np.float32], cells: NDArray[np.uint8]) -> tuple[Scale, NDArray[np.unsignedinteger]]:
+def _binned(hu: NDArray[np.float32], cells: Cells) -> tuple[Scale, NDArray[np.unsignedinteger]]:
     """Return the bin of each lung voxel (z, y, x), counted from 1, and 0 outside the lungs."""
-    scale = Scale.of(hu, cells)
-    bins = np.zeros(hu.shape, dtype=np.uint16 if scale.n_bins < 65_535 else np.uint32)
-    for slab in slabs(hu.shape):
-        inside = cells[slab] > 0
-        bins[slab][inside] = scale.bins(hu[slab][inside]) + 1
+    scale = Scale.of(hu, cells.of_voxels)
+    bins = np.zeros(cells.index.shape, dtype=np.uint16 if scale.n_bins < 65_535 else np.uint32)
+    start = 0
+    for plane, inside in zip(bins, cells.index > 0, strict=True):
+        stop = start + int(np.count_nonzero(inside))
+        plane[inside] = scale.bins(hu[start:stop]) + 1
+        start = stop
     return scale, bins
 
 

@@ -9,6 +9,7 @@ points of the lung's. The end of the scan is no surface; fissures are none eithe
 import numpy as np
 from numpy.typing import NDArray
 
+from dras_model.imaging.box import Box, bounding_box
 from dras_model.imaging.distance import distance_mm
 from dras_model.imaging.volume import Spacing
 
@@ -22,6 +23,34 @@ def deep(mask: NDArray[np.bool_], spacing_mm: Spacing, depth_mm: float) -> NDArr
     `mask` is cut out of the image with at least one voxel around it, or less only where the scan ends.
     """
     factors = [max(1, int(BLOCK_MM / size)) for size in spacing_mm]
+    found = np.zeros(mask.shape, dtype=np.bool_)
+    box = _own_blocks(mask, factors)
+    if box is not None:
+        _mark_deep(found[box], mask[box], factors, spacing_mm=spacing_mm, depth_mm=depth_mm)
+    return found
+
+
+def _own_blocks(mask: NDArray[np.bool_], factors: list[int]) -> Box | None:
+    """The box of the mask and a block around it, in whole blocks of the array: they are the same in both."""
+    box = bounding_box(mask)
+    if box is None:
+        return None
+    z, y, x = (
+        slice(max(own.start // f - 1, 0) * f, min((-(-own.stop // f) + 1) * f, size))
+        for own, f, size in zip(box, factors, mask.shape, strict=True)
+    )
+    return z, y, x
+
+
+def _mark_deep(
+    found: NDArray[np.bool_],
+    mask: NDArray[np.bool_],
+    factors: list[int],
+    *,
+    spacing_mm: Spacing,
+    depth_mm: float,
+) -> None:
+    """Mark in `found` what is deep in `mask` (z, y, x)."""
     blocks = _mostly(mask, factors)
     block_mm = tuple(f * size for f, size in zip(factors, spacing_mm, strict=True))
     # From centre to centre: the surface itself is half a block nearer. Without any surface it is far.
@@ -30,12 +59,10 @@ def deep(mask: NDArray[np.bool_], spacing_mm: Spacing, depth_mm: float) -> NDArr
     (z_low, z_high, z_part), along_y, along_x = (
         _between(size, factor) for size, factor in zip(mask.shape, factors, strict=True)
     )
-    found = np.zeros(mask.shape, dtype=np.bool_)
     for z in np.nonzero(mask.any(axis=(1, 2)))[0]:
         plane = depth[z_low[z]] * (1 - z_part[z]) + depth[z_high[z]] * z_part[z]
         plane = _spread(_spread(plane, along_y).T, along_x).T
         found[z] = mask[z] & (plane >= depth_mm)
-    return found
 
 
 def _mostly(mask: NDArray[np.bool_], factors: list[int]) -> NDArray[np.bool_]:

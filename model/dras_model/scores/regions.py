@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from dras_model.imaging.atlas import LEFT, RIGHT
 from dras_model.imaging.box import CORNER, Box, bounding_box
 from dras_model.imaging.parallel import each_slab
-from dras_model.imaging.volume import Grid, LabelMap
+from dras_model.imaging.volume import Grid, LabelMap, Volume
 from dras_model.results.codes import Code
 from dras_model.results.errors import StudyRefused
 from dras_model.results.study import LOBES, Region
+from dras_model.scores.lung_values import LungValues
 from dras_model.scores.pleura import deep
 
 LEVEL_MM = 0.1  # heights of an oblique volume are told apart to twice this
@@ -42,20 +43,32 @@ N_CELLS = len(_PLACES) * 3 * 2 * 2 + 1  # 0 is outside
 class Cells:
     """`index` (z, y, x) says which cell each voxel of `box`, cut out of `grid`, belongs to, 0 outside the lungs.
 
-    `members` lists the cells of every region that is known; without lobes given, lobes are not.
+    `of_voxels` (n,) is the same of the lung voxels alone, in their order. `members` lists the cells of every region
+    that is known; without lobes given, lobes are not.
     """
 
     grid: Grid
     box: Box
     index: NDArray[np.uint8]
+    of_voxels: NDArray[np.uint8]
     members: Mapping[Region, NDArray[np.intp]]
+
+    def values(self, image: Volume | LungValues) -> LungValues:
+        """Return the values of the lungs' voxels in an image of the same grid."""
+        if isinstance(image, LungValues):
+            return image
+        return LungValues(image.grid, image.hu[self.box][self.index > 0])
 
     def labels(self, regions: tuple[Region, ...]) -> NDArray[np.uint8]:
         """Return 1, 2, ... (z, y, x) where the disjoint `regions` are, in their order."""
+        return self.labels_of(regions)[self.index]
+
+    def labels_of(self, regions: tuple[Region, ...]) -> NDArray[np.uint8]:
+        """Return 1, 2, ... (256,) for the cells of the disjoint `regions`, in their order, and 0 for others."""
         table = np.zeros(256, dtype=np.uint8)
         for label, region in enumerate(regions, start=1):
             table[self.members[region]] = label
-        return table[self.index]
+        return table
 
 
 def find_cells(lungs: LabelMap, *, peel_mm: float, lobes: LabelMap | None = None) -> Cells:
@@ -68,19 +81,24 @@ def find_cells(lungs: LabelMap, *, peel_mm: float, lobes: LabelMap | None = None
         _require_lobes(lobes, lungs)
     box = bounding_box(lungs.labels, (MARGIN, MARGIN, MARGIN)) or CORNER
     labels = lungs.labels[box]
+    places = None if lobes is None else lobes.labels[box]
     index = np.zeros(labels.shape, dtype=np.uint8)
 
     def number(sides: slice) -> None:
         for label, side in SIDES[sides]:
             mask = labels == label
-            part = _parts(mask, lungs.grid.affine[SUPERIOR, :3], 3)  # thirds
-            part = part * 2 + _parts(mask, lungs.grid.affine[POSTERIOR, :3], 2)
-            part = part * 2 + deep(mask, lungs.grid.spacing_mm, peel_mm)
-            place = _PLACES.index(side) if lobes is None else _lobes_of(side)[lobes.labels[box]]
-            np.copyto(index, np.asarray(part + place * 12 + 1, dtype=np.uint8), where=mask)
+            parts = _Parts(mask, lungs.grid, peel_mm)
+            of_lobe = _lobes_of(side)
+            for z in np.flatnonzero(
+                mask.any(axis=(1, 2))
+            ):  # whole arrays a lobe mask would be paid for twice
+                place = of_lobe[0] if places is None else of_lobe[places[z]]
+                np.copyto(
+                    index[z], place * np.uint8(12) + parts.of_slice(int(z)) + np.uint8(1), where=mask[z]
+                )
 
     each_slab(number, len(SIDES))  # one lung a thread; they share no voxel
-    return Cells(lungs.grid, box, index, _members(with_lobes=lobes is not None))
+    return Cells(lungs.grid, box, index, index[index > 0], _members(with_lobes=lobes is not None))
 
 
 def geometry_refused(mask: Grid, scan: Grid) -> StudyRefused:
@@ -128,6 +146,22 @@ def _members(*, with_lobes: bool) -> dict[Region, NDArray[np.intp]]:
         for region in parts:
             members[region].append(cell)
     return {region: np.array(cells, dtype=np.intp) for region, cells in members.items()}
+
+
+class _Parts:
+    """Third, half and depth of the voxels of one lung (z, y, x), as one number of 0 to 11."""
+
+    def __init__(self, mask: NDArray[np.bool_], grid: Grid, peel_mm: float) -> None:
+        self._thirds, self._halves = (
+            np.broadcast_to(_parts(mask, grid.affine[axis, :3], n), mask.shape)
+            for axis, n in ((SUPERIOR, 3), (POSTERIOR, 2))
+        )
+        self._deep = deep(mask, grid.spacing_mm, peel_mm)
+
+    def of_slice(self, z: int) -> NDArray[np.uint8]:
+        """Return it of a slice (y, x); outside the lung it means nothing."""
+        part = self._thirds[z] * np.uint8(2) + self._halves[z]
+        return np.asarray(part * np.uint8(2) + self._deep[z])
 
 
 def _parts(mask: NDArray[np.bool_], steps_mm: NDArray[np.float64], n: int) -> NDArray[np.uint8]:

@@ -137,8 +137,9 @@ def _as_it_is(
         limits=limits,
     )
     cells = find_cells(lungs.map, peel_mm=limits.peel_mm, lobes=lobes)
-    scores = measure(volume, cells, conditions=conditions)
-    columns = measure_patches(volume, cells, patches)
+    values = cells.values(volume)
+    scores = measure(values, cells, conditions=conditions)
+    columns = measure_patches(values, cells, patches)
     return Scoring(scores, warnings, image, columns, cells, conditions)
 
 

@@ -7,20 +7,20 @@ import click
 from rich.table import Table
 
 from dras_cli.options import json_option
-from dras_cli.service_options import Service, service_options
+from dras_cli.service_options import JOB_ID, Service, service_options
 from dras_cli.tables import standard_output
 from dras_service.api.jobs import JobState, JobView
 
 
 @click.command()
-@click.argument("job_id")
+@click.argument("job_id", type=JOB_ID)
 @service_options
 @json_option
 def status(*, job_id: str, service: Service, as_json: bool) -> None:
     """Say where the job JOB_ID is."""
     with service.open() as client:
         view = client.job(job_id).view
-    _show([view], as_json=as_json, one=True)
+    show_jobs([view], as_json=as_json, one=True)
 
 
 @click.command()
@@ -39,22 +39,22 @@ def jobs(*, states: tuple[str, ...], limit: int, service: Service, as_json: bool
     with service.open() as client:
         found = client.jobs(states=tuple(map(JobState, states)))
         views = [job.view for job in itertools.islice(found, limit)]
-    _show(views, as_json=as_json)
+    show_jobs(views, as_json=as_json)
 
 
 @click.command()
-@click.argument("job_id")
+@click.argument("job_id", type=JOB_ID)
 @service_options
 @json_option
 def cancel(*, job_id: str, service: Service, as_json: bool) -> None:
     """Cancel the job JOB_ID; one that has ended stays as it is."""
     with service.open() as client:
         view = client.job(job_id).cancel()
-    _show([view], as_json=as_json, one=True)
+    show_jobs([view], as_json=as_json, one=True)
 
 
 @click.command()
-@click.argument("job_id", required=False)
+@click.argument("job_id", type=JOB_ID, required=False)
 @service_options
 @json_option
 def events(*, job_id: str | None, service: Service, as_json: bool) -> None:
@@ -71,7 +71,8 @@ def events(*, job_id: str | None, service: Service, as_json: bool) -> None:
                 )
 
 
-def _show(views: list[JobView], *, as_json: bool, one: bool = False) -> None:
+def show_jobs(views: list[JobView], *, as_json: bool, one: bool = False) -> None:
+    """Print jobs as a table, or as JSON: a list, or `one` alone."""
     if as_json:
         shown = [view.model_dump_json() for view in views]
         click.echo(shown[0] if one else f"[{','.join(shown)}]")

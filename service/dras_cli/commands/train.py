@@ -2,23 +2,19 @@
 
 import importlib.util
 import json
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from dras_cli.commands.train_downstream import dense, encode, probe, survival
 from dras_cli.options import AnyPath, json_option
+from dras_cli.progress import long_bar
 from dras_model.library import bundles_folder, open_atlas
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
 
-_PLAIN_S = 30.0  # between two lines of progress where no terminal draws a bar
 _RECIPE = "RECIPE is a TOML file, or the name of one that comes with dras."
 
 
@@ -72,7 +68,7 @@ def prepare(
     place = store or Path(f"{chosen.name}-store")
     opened = PatchStore.create(place, atlas, slots=len(cases))
     refused: Counter[str] = Counter()
-    with _bar("cases") as progress:
+    with long_bar("cases") as progress:
 
         def heard(record: object, done: int, total: int) -> None:
             code = getattr(record, "code", None)
@@ -130,7 +126,7 @@ def pretrain(
     last: dict[str, float] = {}
     with (
         joined(device or ("cuda" if torch.cuda.is_available() else "cpu")) as group,
-        _bar("steps") as progress,
+        long_bar("steps") as progress,
     ):
 
         def told(line: Mapping[str, float]) -> None:
@@ -183,26 +179,22 @@ def curves(*, run: Path, picture: Path) -> None:
     draw_curves(run, picture)
 
 
-@contextmanager
-def _bar(what: str) -> Iterator[Callable[[float, str], None]]:
-    """Yield a callable of the fraction done and a line: a bar on a terminal, now and then a line elsewhere."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _plain_lines()
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bars:
-        task = bars.add_task(what, total=1.0)
-        yield lambda fraction, line: bars.update(task, completed=fraction, description=line)
+@train.command("phantoms", epilog=_RECIPE)
+@click.argument("recipe")
+@click.argument("table", type=AnyPath)
+@click.option("--count", type=click.IntRange(min=1), help="How many; as many as the recipe by default.")
+@click.option("--first", type=click.IntRange(min=0), help="Seed of the first; the recipe's by default.")
+def phantoms(*, recipe: str, table: Path, count: int | None, first: int | None) -> None:
+    """Write what is true of a recipe's invented people to the CSV TABLE: disease, build, scanner and fate."""
+    from dras_training.people import write_truth  # noqa: PLC0415
+    from dras_training.recipe import load_recipe  # noqa: PLC0415
+
+    cohort = load_recipe(recipe).phantoms
+    if cohort is None:
+        raise click.UsageError("This recipe has no phantoms.")
+    asked = {name: value for name, value in (("count", count), ("seed", first)) if value is not None}
+    click.echo(f"{write_truth(cohort.model_copy(update=asked), table)} people are in {table}.")
 
 
-def _plain_lines() -> Callable[[float, str], None]:
-    said = time.monotonic()
-
-    def say(fraction: float, line: str) -> None:
-        nonlocal said
-        if time.monotonic() - said >= _PLAIN_S:
-            said = time.monotonic()
-            sys.stderr.write(f"{fraction:.1%}: {line}\n")
-
-    return say
+for _command in (encode, probe, survival, dense):
+    train.add_command(_command)

@@ -22,6 +22,10 @@ class Wishes(BaseModel):
     reference_volume_ml: float | None = Field(
         None, gt=0, le=50_000, description="lung volume that the volume-adjusted Perc15 refers to"
     )
+    dicom: bool = Field(
+        False,
+        description="also make DICOM objects of the result; kept with it, they repeat the patient of the scan",
+    )
 
 
 class JobOptions(Wishes):

@@ -42,6 +42,8 @@ class ProblemCode(StrEnum):
     RESULT_NOT_READY = "RESULT_NOT_READY"
     STUDY_REJECTED = "STUDY_REJECTED"
     JOB_FAILED = "JOB_FAILED"
+    JOB_CANCELLED = "JOB_CANCELLED"
+    NO_EMBEDDING = "NO_EMBEDDING"
     JOB_NOT_FINAL = "JOB_NOT_FINAL"
     ARTIFACT_NOT_FOUND = "ARTIFACT_NOT_FOUND"
     RANGE_NOT_SATISFIABLE = "RANGE_NOT_SATISFIABLE"
@@ -158,6 +160,14 @@ PROBLEMS: Mapping[ProblemCode, ProblemEntry] = MappingProxyType(
         ),
         ProblemCode.STUDY_REJECTED: ProblemEntry(422, "The study was rejected", "{message}"),
         ProblemCode.JOB_FAILED: ProblemEntry(409, "The job ended without a result", "{message}"),
+        ProblemCode.JOB_CANCELLED: ProblemEntry(
+            409, "The job was cancelled", "It has no result; the same upload again is a new job."
+        ),
+        ProblemCode.NO_EMBEDDING: ProblemEntry(
+            409,
+            "The result has no embedding of this region",
+            "The region holds no valid patch, or an earlier version made the result; `repeat` makes it anew.",
+        ),
         ProblemCode.JOB_NOT_FINAL: ProblemEntry(
             409, "The job has not ended", "The job is {state}; cancel it, then remove it once it has ended."
         ),

@@ -9,7 +9,7 @@ from dras_service.doctor.disk import check_disks, check_object_store
 from dras_service.doctor.faults import Fault, FaultCode
 from dras_service.doctor.machine import check_bundle, check_clock, check_gpu, check_sandbox
 from dras_service.errors import CannotServe
-from dras_service.gateway.auth_binding import check_binding
+from dras_service.gateway.auth.binding import check_binding
 from dras_service.settings import Settings, read_settings
 
 # Variables that are read elsewhere than in the settings.

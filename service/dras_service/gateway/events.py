@@ -7,6 +7,7 @@ A listener that does not read in time is let go: it comes back with Last-Event-I
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -109,25 +110,33 @@ class EventHub:
     ) -> AsyncGenerator[bytes, None]:
         """Yield the stream's text from behind `after` (None: from now); that of a job ends with the job."""
         with self._attached(tenant, job_id) as listener:
-            yield b"retry: %d\n\n" % RECONNECT_MS
             newest = await run_in_threadpool(self._source.last_id, tenant=tenant)
             self._cursors.setdefault(tenant, newest)
             self._wanted.set()
-            async for event in self._events(listener, newest if after is None else after):
+            told = newest if after is None else after
+            yield b"retry: %d\nid: %d\n\n" % (
+                RECONNECT_MS,
+                told,
+            )  # who leaves before any event comes back to this
+            async for event in self._events(listener, told):
                 yield b": alive\n\n" if event is None else _text(event)
                 if event is not None and job_id is not None and event.state.is_terminal:
                     return
 
     async def _events(self, listener: Listener, told: int) -> AsyncIterator[JobEvent | None]:
-        """Yield what was missed and then what comes; None from time to time where nothing does."""
+        """Yield what was missed and then what comes; None from time to time where nothing does.
+
+        It ends after a while, too: a key may have been revoked meanwhile.
+        """
+        ends_at = time.monotonic() + self._limits.stream_limit_s
         read = partial(self._source.after, tenant=listener.tenant, job_id=listener.job_id, limit=_PAGE)
         while missed := await run_in_threadpool(read, told):
             for earlier in missed:
                 yield earlier
             told = missed[-1].id
-        while True:
+        while (left_s := ends_at - time.monotonic()) > 0:
             try:
-                async with asyncio.timeout(self._limits.heartbeat_s):
+                async with asyncio.timeout(min(self._limits.heartbeat_s, left_s)):
                     event = await listener.unread.get()
             except TimeoutError:
                 yield None

@@ -52,6 +52,8 @@ class Lookup:
             raise ProblemRaised(
                 ProblemCode.RESULT_NOT_READY, retry_after_s=self.retry_after_s, state=job.state.value
             )
+        if job.state is JobState.CANCELLED:
+            raise ProblemRaised(ProblemCode.JOB_CANCELLED)
         code = ProblemCode.STUDY_REJECTED if job.state is JobState.REJECTED else ProblemCode.JOB_FAILED
         message = job.message or f"The job is {job.state.value}."
         raise ProblemRaised(code, study_code=job.code, message=message)

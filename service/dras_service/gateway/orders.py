@@ -55,6 +55,7 @@ class OrderQuery(Wishes):
             phase=self.phase,
             harmonise=self.harmonise,
             reference_volume_ml=self.reference_volume_ml,
+            dicom=self.dicom,
             limits=_limits(self.limits),
         )
         return Order(

@@ -3,10 +3,11 @@
 from datetime import UTC, datetime
 from typing import overload
 
-from dras_model.results.study import Stage
+from dras_model.results.study import Region, Stage
 from dras_service.api.jobs import ArtifactList, ArtifactView, JobLinks, JobList, JobView
+from dras_service.api.similarity import NeighbourView, SimilarList
 from dras_service.api.webhooks import WebhookView
-from dras_service.store.rows import Artifact, Job, Page, Webhook
+from dras_service.store.rows import Artifact, Job, Nearest, Page, Webhook
 
 
 def job_path(job_id: str) -> str:
@@ -57,6 +58,29 @@ def artifact_list(job_id: str, artifacts: tuple[Artifact, ...]) -> ArtifactList:
             )
             for file in artifacts
         )
+    )
+
+
+def similar_list(job_id: str, region: Region, nearest: Nearest, *, training: str) -> SimilarList:
+    """Show what is alike."""
+    return SimilarList(
+        job_id=job_id,
+        region=region,
+        n_patches=nearest.n_patches,
+        bundle_sha256=nearest.space,
+        training=training,
+        n_compared=nearest.n_compared,
+        is_complete=nearest.is_complete,
+        neighbours=tuple(
+            NeighbourView(
+                job_id=other.job_id,
+                region=Region(other.region),
+                similarity=other.similarity,
+                n_patches=other.n_patches,
+                created_at=_moment(other.created_at),
+            )
+            for other in nearest.neighbours
+        ),
     )
 
 

@@ -14,7 +14,7 @@ from dras_service.store.outbox import Outbox
 from dras_service.store.rows import Letter
 
 _log = logging.getLogger(__name__)
-HOLD_S = 30.0  # how long the hints of a publisher that died are nobody else's
+HOLD_S = 10.0  # how long the hints of a publisher that died are nobody else's
 _BATCH = 100
 _FIRST_PAUSE_S = 1.0
 _MOST_PAUSE_S = 10.0

@@ -4,13 +4,15 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from dras_service.settings import Settings
+from dras_service.queue.holders import is_gone
+from dras_service.settings import Settings, WorkerSettings
 from dras_service.store.blobs import BlobStore
 from dras_service.store.rows import Swept
 from dras_service.store.store import Store
+from dras_service.store.sweeping import Sweeping
 
 _log = logging.getLogger(__name__)
-_RARELY = 60  # sweeps: what walks through all files, or has days to do
+_RARELY = 120  # sweeps: what walks through all files, or has days to do
 _DAY_S = 86_400.0
 
 
@@ -28,7 +30,7 @@ class Sweeper:
 
     def run_once(self) -> Swept:
         """Give lost jobs back, have hints written that are due, purge, and clear what the dead left behind."""
-        swept = self._sweep_leases()
+        swept = sweep_leases(self._store.sweeping, self._settings.worker)
         self._store.sweeping.rehint(again_after_s=self._settings.queue.hint_again_after_s)
         self._wake_publisher()
         self._purge()
@@ -39,19 +41,6 @@ class Sweeper:
             self._store.sweeping.prune(older_than_s=_DAY_S * self._settings.store.keep_events_days)
             self._clear_orphans(older_than_s=remnant_age_s)
         self._n_sweeps += 1
-        return swept
-
-    def _sweep_leases(self) -> Swept:
-        worker = self._settings.worker
-        swept = self._store.sweeping.sweep(
-            max_attempts=worker.max_attempts, retry_delay_s=worker.retry_delay_s
-        )
-        for job_id in swept.requeued:
-            _log.warning("job %s lost its worker and is queued again", job_id)
-        for job_id in swept.quarantined:
-            _log.error("job %s lost its worker %d times and is set aside", job_id, worker.max_attempts)
-        for job_id in swept.cancelled:
-            _log.warning("job %s was cancelled and lost its worker", job_id)
         return swept
 
     def _purge(self) -> None:
@@ -77,3 +66,17 @@ class Sweeper:
             _log.warning("outputs %s without a result are removed", key)
             self._blobs.remove_outputs(key)
         self._blobs.empty_trash()
+
+
+def sweep_leases(sweeping: Sweeping, settings: WorkerSettings) -> Swept:
+    """Give back what nobody works on any more: the lease ran out, or its holder is gone from this machine."""
+    swept = sweeping.sweep(
+        max_attempts=settings.max_attempts, retry_delay_s=settings.retry_delay_s, is_gone=is_gone
+    )
+    for job_id in swept.requeued:
+        _log.warning("job %s lost its worker and is queued again", job_id)
+    for job_id in swept.quarantined:
+        _log.error("job %s lost its worker %d times and is set aside", job_id, settings.max_attempts)
+    for job_id in swept.cancelled:
+        _log.warning("job %s was cancelled and lost its worker", job_id)
+    return swept

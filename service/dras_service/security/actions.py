@@ -9,6 +9,7 @@ class Action(StrEnum):
     STUDY_SUBMIT = "study.submit"
     STUDY_VALIDATE = "study.validate"
     RESULT_READ = "result.read"
+    SIMILAR_LIST = "similar.list"
     ARTIFACT_LIST = "artifact.list"
     ARTIFACT_DOWNLOAD = "artifact.download"
     JOB_CANCEL = "job.cancel"

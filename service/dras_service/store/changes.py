@@ -3,6 +3,7 @@
 All three are written in the caller's transaction. A terminal state is final: no change finds such a job.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
@@ -54,6 +55,8 @@ def tell(connection: Connection, changed: Job, *, now: float) -> None:
     )
     if changed.state.is_terminal:
         _announce(connection, changed, now=now)
+    if changed.state.has_result:
+        _deliver(connection, changed, changed.send_to or (), now=now)
 
 
 def hint(connection: Connection, waiting: Job, *, not_before: float, now: float) -> None:
@@ -70,6 +73,22 @@ def hint(connection: Connection, waiting: Job, *, not_before: float, now: float)
             created_at=now,
         )
     )
+
+
+def send_also(connection: Connection, found: Job, send_to: Sequence[str], *, now: float) -> Job:
+    """Let the results of a job that stands go to further systems, too, at once where it has ended."""
+    further = [name for name in send_to if name not in (found.send_to or ())]
+    if not further:
+        return found
+    row = connection.execute(
+        update(job)
+        .where(job.c.tenant == found.tenant, job.c.id == found.id)
+        .values(send_to=[*(found.send_to or ()), *further])
+        .returning(*JOB_COLUMNS)
+    ).one()
+    if found.state.has_result:
+        _deliver(connection, found, further, now=now)
+    return job_of(row)
 
 
 def requeued(not_before: float) -> dict[str, Any]:
@@ -91,6 +110,24 @@ def quarantined() -> dict[str, Any]:
         "code": Fault.WORKER_LOST,
         "message": FAULT_SENTENCES[Fault.WORKER_LOST],
     }
+
+
+def _deliver(connection: Connection, ended: Job, send_to: Sequence[str], *, now: float) -> None:
+    letters = [
+        {
+            "topic": "dicom",
+            "tenant": ended.tenant,
+            "job_id": ended.id,
+            "target": name,
+            "payload": None,
+            "not_before": now,
+            "attempts": 0,
+            "created_at": now,
+        }
+        for name in send_to
+    ]
+    if letters:
+        connection.execute(insert(outbox), letters)
 
 
 def _announce(connection: Connection, ended: Job, *, now: float) -> None:

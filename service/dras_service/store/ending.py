@@ -12,7 +12,7 @@ from dras_service.api.jobs import RUNNING, TERMINAL, JobState
 from dras_service.store.changes import JOB_COLUMNS, NO_LEASE, change, job_of
 from dras_service.store.database import Database
 from dras_service.store.rows import Job
-from dras_service.store.schema import artifact, job, result, study
+from dras_service.store.schema import artifact, embedding, job, result, study
 
 MOST_AT_ONCE = 200  # of a kind in one sweep; the rest waits for the next one
 
@@ -89,6 +89,7 @@ class Ending:
         for job_id, tenant, outputs_key in purged:
             remove(outputs_key)
             with self._database.write("forget_outputs", tenant=tenant) as connection:
+                connection.execute(delete(embedding).where(embedding.c.job_id == job_id))
                 connection.execute(delete(artifact).where(artifact.c.job_id == job_id))
                 connection.execute(delete(result).where(result.c.job_id == job_id))
         return len(purged)

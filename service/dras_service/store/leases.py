@@ -16,8 +16,8 @@ from dras_service.api.queues import AFTER, STATE_IN, JobQueue
 from dras_service.store.changes import NO_LEASE, change, hint, requeued
 from dras_service.store.database import Database
 from dras_service.store.errors import Cancelled, LeaseLost
-from dras_service.store.rows import Claim, Job, Outputs
-from dras_service.store.schema import artifact, job, result
+from dras_service.store.rows import Claim, Embeddings, Job, Outputs
+from dras_service.store.schema import artifact, embedding, job, result
 
 _TRIES = 20  # to take the next job, where others are always faster
 _BEGUN_FIRST = tuple(reversed(JobQueue))  # of equal priority, what is nearest its end
@@ -80,8 +80,10 @@ class Leases:
                 raise Cancelled(claim.job_id)
             hint(connection, waiting, not_before=now, now=now)
 
-    def commit(self, claim: Claim, found: StudyResult, *, outputs: Outputs) -> None:
-        """Write the result, the index of its files and the end of the job. Raises LeaseLost, Cancelled."""
+    def commit(
+        self, claim: Claim, found: StudyResult, *, outputs: Outputs, embeddings: Embeddings | None = None
+    ) -> None:
+        """Write the result, what it is found by and the end of the job. Raises LeaseLost, Cancelled."""
         with self._database.write("commit_result", tenant=claim.tenant) as connection:
             held = self._hold(
                 connection, claim, state=JobState(found.status), stage=None, progress=1.0, **NO_LEASE
@@ -99,6 +101,9 @@ class Leases:
             rows = [asdict(file) | {"job_id": claim.job_id} for file in outputs.artifacts]
             if rows:
                 connection.execute(insert(artifact), rows)
+            if embeddings is not None and embeddings.regions:
+                own = {"job_id": claim.job_id, "tenant": claim.tenant, "space": embeddings.space}
+                connection.execute(insert(embedding), [asdict(each) | own for each in embeddings.regions])
 
     def reject(self, claim: Claim, *, code: str, message: str) -> None:
         """End the job: the study is refused. Raises LeaseLost."""

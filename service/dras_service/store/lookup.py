@@ -4,7 +4,7 @@ import re
 
 from sqlalchemy import ColumnElement, func, select, tuple_
 
-from dras_service.api.jobs import JobState
+from dras_service.api.jobs import WITH_RESULT, JobState
 from dras_service.store.changes import JOB_COLUMNS, job_of
 from dras_service.store.database import Database
 from dras_service.store.rows import Artifact, Job, JobFilter, Outputs, Page, StoredStudy
@@ -50,6 +50,41 @@ class JobLookup:
             ).all()
         jobs = tuple(job_of(row) for row in rows[:limit])
         return Page(jobs, _encode(jobs[-1]) if len(rows) > limit else None)
+
+    def of_study(
+        self, study_uid: str, *, tenant: str, with_result: bool = False, limit: int = 20
+    ) -> tuple[Job, ...]:
+        """Return the jobs of a study that a DICOM door has taken in, newest first; purged ones are left out."""
+        conditions = [job.c.tenant == tenant, job.c.study_uid == study_uid, job.c.purged_at.is_(None)]
+        if with_result:
+            conditions.append(job.c.state.in_(WITH_RESULT))
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(*JOB_COLUMNS)
+                .where(*conditions)
+                .order_by(job.c.created_at.desc(), job.c.id.desc())
+                .limit(limit)
+            ).all()
+        return tuple(map(job_of, rows))
+
+    def studies_with_result(self, *, tenant: str, limit: int, offset: int = 0) -> tuple[str, ...]:
+        """Return the UIDs of studies that have a result, the latest first."""
+        latest = func.max(job.c.created_at)
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(job.c.study_uid)
+                .where(
+                    job.c.tenant == tenant,
+                    job.c.study_uid.is_not(None),
+                    job.c.purged_at.is_(None),
+                    job.c.state.in_(WITH_RESULT),
+                )
+                .group_by(job.c.study_uid)
+                .order_by(latest.desc(), job.c.study_uid)
+                .limit(limit)
+                .offset(offset)
+            ).scalars()
+            return tuple(rows)
 
     def n_waiting(self) -> int:
         """Count the jobs that wait, of every tenant."""

@@ -7,7 +7,7 @@ after a while, unless its taker says how it went: a publisher that dies loses no
 from sqlalchemy import select, update
 
 from dras_service.store.database import EVERYBODY, Database
-from dras_service.store.rows import Letter
+from dras_service.store.rows import Delivery, Letter
 from dras_service.store.schema import job, outbox
 
 _COLUMNS = [outbox.c[name] for name in Letter.__dataclass_fields__]
@@ -55,27 +55,48 @@ class Outbox:
         now = self._database.now()
         with self._database.write("end_outbox", tenant=EVERYBODY) as connection:
             ids = [letter.id for letter in letters]
-            connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(done_at=now))
+            connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(done_at=now, fault=None))
             hinted = [letter.job_id for letter in letters if letter.topic == "hint"]
             if hinted:
                 connection.execute(
                     update(job).where(job.c.id.in_(hinted)).values(hints=job.c.hints + 1, hinted_at=now)
                 )
 
-    def drop(self, *letters: Letter) -> None:
-        """Give letters up: they will not be sent."""
+    def drop(self, *letters: Letter, fault: str | None = None) -> None:
+        """Give letters up: they will not be sent, `fault` says why."""
         with self._database.write("end_outbox", tenant=EVERYBODY) as connection:
             ids = [letter.id for letter in letters]
             connection.execute(
-                update(outbox).where(outbox.c.id.in_(ids)).values(done_at=self._database.now())
+                update(outbox).where(outbox.c.id.in_(ids)).values(done_at=self._database.now(), fault=fault)
             )
 
-    def put_off(self, *letters: Letter, delay_s: float) -> None:
-        """Make letters due again after `delay_s`."""
+    def put_off(self, *letters: Letter, delay_s: float, fault: str | None = None) -> None:
+        """Make letters due again after `delay_s`; `fault` says what went wrong."""
         with self._database.write("put_off_outbox", tenant=EVERYBODY) as connection:
             ids = [letter.id for letter in letters]
             connection.execute(
                 update(outbox)
                 .where(outbox.c.id.in_(ids), outbox.c.done_at.is_(None))
-                .values(not_before=self._database.now() + delay_s)
+                .values(not_before=self._database.now() + delay_s, fault=fault)
             )
+
+    # What operators see of objects that go to other systems.
+
+    def deliveries(self, *, limit: int = 100) -> tuple[Delivery, ...]:
+        """Return the latest deliveries of DICOM objects, newest first, of every tenant."""
+        columns = [outbox.c[name] for name in Delivery.__dataclass_fields__]
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(*columns).where(outbox.c.topic == "dicom").order_by(outbox.c.id.desc()).limit(limit)
+            ).all()
+        return tuple(Delivery(*row) for row in rows)
+
+    def resend(self, delivery_id: int) -> bool:
+        """Make a delivery due again, whether it was sent, given up or waits; False where there is none."""
+        with self._database.write("put_off_outbox", tenant=EVERYBODY) as connection:
+            changed = connection.execute(
+                update(outbox)
+                .where(outbox.c.id == delivery_id, outbox.c.topic == "dicom")
+                .values(done_at=None, attempts=0, fault=None, not_before=self._database.now())
+            )
+            return changed.rowcount == 1

@@ -3,7 +3,7 @@
 Times are seconds since the epoch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,8 @@ class Order:
     expires_at: float | None = None
     repeat: bool = False  # compute even where the same was computed before
     trace: str | None = None  # the span that asks, as a W3C traceparent
+    study_uid: str | None = None  # as the door has read it
+    send_to: tuple[str, ...] = ()  # systems that get the DICOM objects of the result
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Job:
     purged_at: float | None
     created_at: float
     updated_at: float
+    study_uid: str | None = None
+    send_to: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """Something to be told outside: a hint to the workers, or a webhook's call."""
+    """Something to be told outside: a hint to the workers, a webhook's call, a result's DICOM objects."""
 
     id: int
     topic: str
@@ -137,6 +141,21 @@ class Letter:
     target: str | None
     payload: Mapping[str, Any] | None
     attempts: int  # this one included
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How far the objects of a result are on their way to one system."""
+
+    id: int
+    tenant: str
+    job_id: str
+    target: str
+    attempts: int
+    not_before: float
+    done_at: float | None
+    fault: str | None
+    created_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +174,45 @@ class Outputs:
 
     key: str
     artifacts: tuple[Artifact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """The mean embedding of a region: float32 of unit length, in this machine's byte order."""
+
+    region: str
+    n_patches: int
+    vector: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Those of one result; only those of one `space`, a bundle's SHA-256, are comparable."""
+
+    space: str
+    regions: tuple[Embedding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A region of another study, and the cosine of its embedding and the one that was asked for."""
+
+    job_id: str
+    region: str
+    similarity: float
+    n_patches: int
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The neighbours of an embedding of `space`, the nearest first, and whether all were compared."""
+
+    space: str
+    n_patches: int
+    n_compared: int
+    is_complete: bool
+    neighbours: tuple[Neighbour, ...]
 
 
 @dataclass(frozen=True, slots=True)

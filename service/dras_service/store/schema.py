@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -100,6 +101,8 @@ job = Table(
     Column("expires_at", Float),  # then it is purged, or given up where it still waits
     Column("purged_at", Float),  # its result and files are gone since
     Column("trace", String(55)),  # the span that submitted it, as a W3C traceparent
+    Column("study_uid", String(64)),  # Study Instance UID, where the door that it came in by has read it
+    Column("send_to", JSON(none_as_null=True)),  # names of systems that get the DICOM objects of its result
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
     Index("job_by_state", "state", "not_before"),
@@ -107,6 +110,7 @@ job = Table(
     Index("job_by_age", "tenant", "created_at", "id"),
     Index("job_by_study", "study_key"),
     Index("job_by_expiry", "expires_at"),
+    Index("job_by_study_uid", "tenant", "study_uid", "created_at"),
     Index(
         "job_by_request", "tenant", "dedupe_key", unique=True, sqlite_where=_STANDS, postgresql_where=_STANDS
     ),
@@ -144,14 +148,15 @@ outbox = Table(
     "outbox",
     metadata,
     Column("id", _SERIAL, primary_key=True),
-    Column("topic", String(16), nullable=False),  # hint | webhook
+    Column("topic", String(16), nullable=False),  # hint | webhook | dicom
     Column("tenant", String(40), nullable=False),
     Column("job_id", ForeignKey("job.id"), nullable=False),
-    Column("target", String(64)),  # of a hint the queue, of a webhook its id
+    Column("target", String(64)),  # of a hint the queue, of a webhook its id, of objects the system
     Column("payload", JSON),
     Column("not_before", Float, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("done_at", Float),
+    Column("fault", String(200)),  # why it was given up, or not sent yet
     Column("created_at", Float, nullable=False),
     Index("outbox_by_turn", "topic", "not_before", sqlite_where=_OPEN, postgresql_where=_OPEN),
     Index("outbox_by_job", "job_id"),
@@ -231,4 +236,16 @@ artifact = Table(
     Column("media_type", String(127), nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
+)
+
+embedding = Table(
+    "embedding",
+    metadata,
+    Column("job_id", ForeignKey("result.job_id"), primary_key=True),
+    Column("region", String(32), primary_key=True),
+    Column("tenant", String(40), nullable=False),
+    Column("space", String(64), nullable=False),  # the bundle's SHA-256: others are not comparable
+    Column("n_patches", Integer, nullable=False),
+    Column("vector", LargeBinary, nullable=False),  # float32 of unit length
+    Index("embedding_by_space", "tenant", "space", "region"),
 )

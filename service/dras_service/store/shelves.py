@@ -57,6 +57,7 @@ class FolderShelf:
         """`depths` says how many parts an address has, by its first."""
         self._root = root
         self._depths = depths
+        self._durable: set[Path] = set()  # folders that are on the disk, as far as we have seen to it
 
     def prepare(self) -> None:
         """Create the folders that are not there yet."""
@@ -69,7 +70,9 @@ class FolderShelf:
     def put(self, arrived: Path, address: str, *, step: str) -> bool:
         """Rename it to its place and see the folders that lead there to the disk."""
         target = self._root / address
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.parent.is_dir():
+            self._durable.difference_update(target.parents)
+            target.parent.mkdir(parents=True, exist_ok=True)
         is_new = not target.exists()
         hit(f"{step}.before")
         if is_new:
@@ -81,11 +84,17 @@ class FolderShelf:
                     raise
                 is_new = False
         hit(f"{step}.after")
-        for folder in target.parents:
-            sync_folder(folder)
-            if folder.parent == self._root:
-                break
+        sync_folder(target.parent)
+        self._see_to_disk(target.parent)
         return is_new
+
+    def _see_to_disk(self, folder: Path) -> None:
+        """Sync what leads to a folder, once a process: whoever made it may not have come to that yet."""
+        if folder.parent == self._root or folder in self._durable:
+            return
+        sync_folder(folder.parent)
+        self._see_to_disk(folder.parent)
+        self._durable.add(folder)
 
     def has(self, address: str) -> bool:
         """Whether something is there."""

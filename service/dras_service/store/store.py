@@ -17,6 +17,7 @@ from dras_service.store.keys import Keys
 from dras_service.store.leases import Leases
 from dras_service.store.lookup import JobLookup
 from dras_service.store.migrating import migrate
+from dras_service.store.neighbours import Neighbours
 from dras_service.store.numbers import Numbers
 from dras_service.store.orphans import Orphans
 from dras_service.store.outbox import Outbox
@@ -49,6 +50,7 @@ class Store:
         self.bundles = Bundles(database)
         self.tenants = Tenants(database)
         self.keys = Keys(database)
+        self.neighbours = Neighbours(database)
         self.webhooks = Webhooks(database)
         self.audit = AuditLog(database)
         self.numbers = Numbers(database)
@@ -57,6 +59,11 @@ class Store:
         self.sweeping = Sweeping(database)
         self.outbox = Outbox(database)
         self.orphans = Orphans(database)
+
+    @property
+    def has_one_writer(self) -> bool:
+        """Whether the database lets one transaction write at a time, whatever its tenant."""
+        return self._database.engine.dialect.name == "sqlite"
 
     def migrate(self) -> None:
         """Bring the tables to this version's form; safe while other processes do the same."""

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from dras_service.api.bundles import BundleView
 from dras_service.api.jobs import JobState
 from dras_service.api.queues import JobQueue
-from dras_service.store.changes import JOB_COLUMNS, hint, job_of, tell
+from dras_service.store.changes import JOB_COLUMNS, hint, job_of, send_also, tell
 from dras_service.store.database import Database, insert_new
 from dras_service.store.errors import BlobGone, QuotaExceeded, RequestKeyReused, UnknownTenant
 from dras_service.store.rows import Job, Order, RequestKey, StoredStudy, Submitted
@@ -74,6 +74,7 @@ class Submission:
                 tell(connection, submitted.job, now=now)
                 hint(connection, submitted.job, not_before=now, now=now)
             else:
+                found = send_also(connection, found, order.send_to, now=now)
                 submitted = Submitted(found, is_new=False)
             if request is not None:
                 _remember(connection, tenant, request, submitted.job.id, now=now)
@@ -119,6 +120,8 @@ class Submission:
             "hints": 0,
             "expires_at": order.expires_at,
             "trace": order.trace,
+            "study_uid": order.study_uid,
+            "send_to": list(order.send_to) or None,
             "created_at": now,
             "updated_at": now,
         }

@@ -3,6 +3,7 @@
 Each job is given back in a transaction of its own, under its tenant's lock: so no two wait for each other.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, exists, insert, select
@@ -17,23 +18,42 @@ MOST_DUE = 1000  # hints per sweep; the rest waits for the next one
 MOST_DOUBLINGS = 4  # of the time between two hints: a long queue must not flood its own broker
 
 
+def _may_live(_holder: str) -> bool:
+    return False
+
+
 class Sweeping:
     """Finds what nobody looks after. Raises StoreUnavailable and StorageFull from any method."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def sweep(self, *, max_attempts: int, retry_delay_s: float) -> Swept:
-        """Give jobs whose lease ran out back to the queue, or set them aside after `max_attempts`."""
+    def sweep(
+        self, *, max_attempts: int, retry_delay_s: float, is_gone: Callable[[str], bool] = _may_live
+    ) -> Swept:
+        """Give lost jobs back to the queue, or set them aside after `max_attempts`.
+
+        Lost is a job whose lease ran out, or whose holder `is_gone`.
+        """
+        now = self._database.now()
         with self._database.read() as connection:
-            lost = connection.execute(
-                select(job.c.id, job.c.tenant).where(*_lost(self._database.now())).order_by(job.c.lease_until)
+            held = connection.execute(
+                select(job.c.id, job.c.tenant, job.c.fence, job.c.lease_owner, job.c.lease_until)
+                .where(job.c.state.in_(RUNNING))
+                .order_by(job.c.lease_until)
             ).all()
         ended: dict[JobState, list[str]] = {}
-        for job_id, tenant in lost:
-            state = self._give_back(job_id, tenant, max_attempts=max_attempts, retry_delay_s=retry_delay_s)
+        for row in held:
+            conditions = [job.c.state.in_(RUNNING), job.c.fence == row.fence]
+            if not is_gone(row.lease_owner or ""):
+                if row.lease_until >= now:
+                    continue
+                conditions.append(job.c.lease_until < now)  # its worker may only have been slow
+            state = self._give_back(
+                row.id, row.tenant, *conditions, max_attempts=max_attempts, retry_delay_s=retry_delay_s
+            )
             if state is not None:
-                ended.setdefault(state, []).append(job_id)
+                ended.setdefault(state, []).append(row.id)
         wanted = (JobState.QUEUED, JobState.QUARANTINED, JobState.CANCELLED)
         return Swept(*(tuple(ended.get(state, ())) for state in wanted))
 
@@ -84,35 +104,35 @@ class Sweeping:
             return sum(connection.execute(statement).rowcount for statement in statements)
 
     def _give_back(
-        self, job_id: str, tenant: str, *, max_attempts: int, retry_delay_s: float
+        self,
+        job_id: str,
+        tenant: str,
+        *conditions: ColumnElement[bool],
+        max_attempts: int,
+        retry_delay_s: float,
     ) -> JobState | None:
         now = self._database.now()
-        lost = _lost(now)
         with self._database.write("sweep_lease", tenant=tenant) as connection:
             row = connection.execute(
                 select(job.c.attempts, job.c.lease_until, job.c.cancel_requested_at).where(
-                    job.c.id == job_id, *lost
+                    job.c.id == job_id, *conditions
                 )
             ).one_or_none()
-            if row is None:  # its worker was only slow, or another sweeper was faster
+            if row is None:  # its worker goes on, or another sweeper was faster
                 return None
             # Counted from when the lease ended: the wait for this sweep is part of the delay.
-            not_before = row.lease_until + retry_delay_s * 2 ** (row.attempts - 1)
+            not_before = min(row.lease_until, now) + retry_delay_s * 2 ** (row.attempts - 1)
             values: dict[str, Any] = requeued(not_before)
             if row.cancel_requested_at is not None:
                 values = NO_LEASE | {"state": JobState.CANCELLED, "stage": None}
             elif row.attempts >= max_attempts:
                 values = quarantined()
-            changed = change(connection, job_id, *lost, now=now, **values)
+            changed = change(connection, job_id, *conditions, now=now, **values)
             if changed is None:
                 return None
             if changed.state is JobState.QUEUED:
                 hint(connection, changed, not_before=not_before, now=now)
         return changed.state
-
-
-def _lost(now: float) -> tuple[ColumnElement[bool], ...]:
-    return (job.c.state.in_(RUNNING), job.c.lease_until < now)
 
 
 def _is_due(hints: int, hinted_at: float | None, *, now: float, again_after_s: float) -> bool:

@@ -10,6 +10,8 @@ import signal
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
@@ -27,11 +29,13 @@ from dras_service.queue.hints import Hints
 from dras_service.settings import Settings, read_settings
 from dras_service.store.opening import open_blobs, open_store
 from dras_service.worker.beacon import Beacon
+from dras_service.worker.between_forks import BetweenForks
 from dras_service.worker.devices import bind_processes
 from dras_service.worker.draining import Drain
 from dras_service.worker.engine import Engine, PipelineEngine, StagedEngine
 from dras_service.worker.selftest import check
 from dras_service.worker.tasks import Doorman, Split, add_tasks
+from dras_service.worker.vigil import Vigil
 
 READY = "ready"
 
@@ -67,12 +71,25 @@ def main() -> int:
     bind_processes(settings.worker)
     engine = PipelineEngine(settings.worker)
     celery = create_worker(settings, proven, engine, stages=engine)
-    beacon = Beacon(settings)
-    beacon.start()
-    try:
+    with attended(settings):
         return run(celery, log_level=settings.log_level, queues=served(settings))
+
+
+@contextmanager
+def attended(settings: Settings) -> Iterator[None]:
+    """Give signs of life, and give back what dead children were at."""
+    store = BetweenForks(settings.store_url)
+    threads = (
+        Beacon(store, every_s=settings.observability.beacon_s),
+        Vigil(store, settings.worker),
+    )
+    for thread in threads:
+        thread.start()
+    try:
+        yield
     finally:
-        beacon.stop()
+        for thread in threads:
+            thread.stop()
 
 
 def served(settings: Settings) -> tuple[JobQueue, ...]:

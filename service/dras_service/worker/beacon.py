@@ -1,7 +1,6 @@
 """A worker's sign of life, with the numbers of its processes and GPUs: what `/readyz` and `/metrics` show.
 
-Written by a thread of the process that holds the pool. A database connection must not cross a fork, and
-SQLite's state must not either: each is opened for one write and closed, and a fork waits for that.
+Written by a thread of the process that holds the pool.
 """
 
 import logging
@@ -10,17 +9,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from dras_service.settings import Settings
-from dras_service.store.engine import open_engine
 from dras_service.store.errors import StoreError
 from dras_service.store.store import Store
+from dras_service.worker.between_forks import BetweenForks
+from dras_service.worker.vigil import children_of
 
 _log = logging.getLogger(__name__)
-_PATIENCE_S = 2.0  # for a locked database: the next sign comes anyway, and a fork may be waiting
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -28,20 +25,19 @@ class Beacon:
     """Signs of life between `start` and `stop`."""
 
     def __init__(
-        self, settings: Settings, *, gauges: Callable[[], Mapping[str, float]] | None = None
+        self,
+        store: BetweenForks,
+        *,
+        every_s: float,
+        gauges: Callable[[], Mapping[str, float]] | None = None,
     ) -> None:
-        self._settings = settings
+        self._store = store
+        self._every_s = every_s
         self._gauges = gauges or Gauges().read
         self._id = f"{socket.gethostname()}:{os.getpid()}"
         self._started_at = time.time()
         self._ended = threading.Event()
-        self._writing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="beacon", daemon=True)
-        os.register_at_fork(
-            before=self._writing.acquire,
-            after_in_parent=self._writing.release,
-            after_in_child=self._writing.release,
-        )
 
     def start(self) -> None:
         """Begin."""
@@ -61,17 +57,14 @@ class Beacon:
     def _run(self) -> None:
         while True:
             self.send()
-            if self._ended.wait(self._settings.observability.beacon_s):
+            if self._ended.wait(self._every_s):
                 return
 
     def _write(self, write: Callable[[Store], None]) -> None:
-        with self._writing:
-            try:
-                engine = open_engine(self._settings.store_url, busy_timeout_s=_PATIENCE_S)
-                with closing(Store(engine)) as store:
-                    write(store)
-            except (StoreError, OSError) as error:
-                _log.warning("sign of life put off: %s", type(error).__name__)
+        try:
+            self._store.use(write)
+        except (StoreError, OSError) as error:
+            _log.warning("sign of life put off: %s", type(error).__name__)
 
 
 class Gauges:
@@ -89,7 +82,7 @@ class Gauges:
 
     def read(self) -> dict[str, float]:
         """Return the numbers by name; one of a device is called `name@device`."""
-        pids = (os.getpid(), *_children(os.getpid()))
+        pids = (os.getpid(), *children_of(os.getpid()))
         gauges = {
             "processes": float(len(pids)),
             "resident_bytes": float(sum(_resident_bytes(pid) for pid in pids)),
@@ -111,17 +104,6 @@ class Gauges:
         except Exception as error:  # noqa: BLE001 - a GPU that is gone must not end the sign of life
             _log.warning("a GPU cannot be read: %s", type(error).__name__)
         return gauges
-
-
-def _children(pid: int) -> list[int]:
-    """Return the processes that `pid` has started (proc(5): task/TID/children)."""
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found += [int(child) for child in task.read_text().split()]
-        except OSError:
-            continue
-    return found
 
 
 def _resident_bytes(pid: int) -> int:

@@ -65,8 +65,8 @@ class StagedEngine(Protocol):
     ) -> None:
         """Encode all drafts by one bundle, each into a folder of `encoded`. Raises SetupRefused, DeviceLost."""
 
-    def finish(self, draft: Path, out: Path, *, report: Report) -> StudyResult:
-        """Write all outputs of an encoded draft to `out`."""
+    def finish(self, draft: Path, out: Path, *, source: Path | None, report: Report) -> StudyResult:
+        """Write all outputs of an encoded draft to `out`, DICOM objects as well where the scan is given."""
 
 
 class PipelineEngine:
@@ -123,17 +123,23 @@ class PipelineEngine:
         with self._device_watched():
             encode_drafts(drafts, encoded, encoder=self._encoders.open(bundle).encoder, report=report)
 
-    def finish(self, draft: Path, out: Path, *, report: Report) -> StudyResult:
-        """Write all outputs of an encoded draft to `out`."""
+    def finish(self, draft: Path, out: Path, *, source: Path | None, report: Report) -> StudyResult:
+        """Write all outputs of an encoded draft to `out`, DICOM objects as well where the scan is given."""
         from dras_model.staged import finish_draft  # noqa: PLC0415 - see the top
 
-        return finish_draft(draft, out, report=report)
+        return finish_draft(draft, out, source=source, report=report)
 
     def _choices(self, series_uid: str | None, options: Mapping[str, Any]) -> "Choices":
         from dras_model.choices import Choices  # noqa: PLC0415 - see the top
 
-        scoring = _scoring(JobOptions.model_validate(options))
-        return Choices(series_uid=series_uid, segmenter=self._settings.segmenter, scoring=scoring)
+        asked = JobOptions.model_validate(options)
+        return Choices(
+            series_uid=series_uid,
+            segmenter=self._settings.segmenter,
+            scoring=_scoring(asked),
+            dicom=asked.dicom,
+            view=self._settings.view,
+        )
 
     @contextmanager
     def _device_watched(self) -> Iterator[None]:

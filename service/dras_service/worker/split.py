@@ -7,11 +7,12 @@ one go (`stages`) and what a failure means for a job (`settling`).
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from dras_model.results.study import Stage
+from dras_service.api.options import JobOptions
 from dras_service.api.queues import JobQueue
 from dras_service.settings import EncodeSettings, WorkerSettings
 from dras_service.store.blobs import BlobStore
@@ -20,6 +21,7 @@ from dras_service.store.leases import Leases
 from dras_service.store.rows import Claim
 from dras_service.store.shelves import Held
 from dras_service.worker.draining import Drain
+from dras_service.worker.embeddings import embeddings_of
 from dras_service.worker.engine import StagedEngine
 from dras_service.worker.stages import Heartbeat, overall_progress
 
@@ -65,10 +67,12 @@ def finish(claim: Claim, bench: Bench) -> None:
     blobs = bench.blobs
     with blobs.workspace(claim) as room, _draft_of(claim, bench) as draft:
         out = room / "out"
-        found = bench.engine.finish(draft, out, report=bench.heartbeat(claim))
+        with _source_of(claim, bench) as source:
+            found = bench.engine.finish(draft, out, source=source, report=bench.heartbeat(claim))
+        embeddings = embeddings_of(out, found)  # before the files are moved
         outputs = blobs.keep_outputs(out, claim)
     try:
-        bench.leases.commit(claim, found, outputs=outputs)
+        bench.leases.commit(claim, found, outputs=outputs, embeddings=embeddings)
     except (LeaseLost, Cancelled):
         blobs.remove_outputs(outputs.key)
         blobs.empty_trash()
@@ -171,6 +175,13 @@ def _discard(key: str | None, bench: Bench) -> None:
     if key is not None:
         bench.blobs.remove_draft(key)
         bench.blobs.empty_trash()
+
+
+def _source_of(claim: Claim, bench: Bench) -> AbstractContextManager[Path | None]:
+    """Open the scan where DICOM objects are wanted, which are of its patient; a draft names nobody."""
+    if JobOptions.model_validate(claim.options).dicom:
+        return bench.blobs.study(claim.study_key)
+    return nullcontext()
 
 
 def _draft_of(claim: Claim, bench: Bench) -> Held:

@@ -16,6 +16,7 @@ from dras_service.store.errors import Cancelled, LeaseLost, StorageFull, StoreUn
 from dras_service.store.leases import Leases
 from dras_service.store.rows import Claim
 from dras_service.worker.draining import Drain
+from dras_service.worker.embeddings import embeddings_of
 from dras_service.worker.engine import Engine
 
 _log = logging.getLogger(__name__)
@@ -95,9 +96,10 @@ def attempt(
             options=claim.options,
             report=Heartbeat(claim, leases, settings, drain),
         )
+        embeddings = embeddings_of(out, found)  # before the files are moved
         outputs = blobs.keep_outputs(out, claim)
     try:
-        leases.commit(claim, found, outputs=outputs)
+        leases.commit(claim, found, outputs=outputs, embeddings=embeddings)
     except (LeaseLost, Cancelled):
         blobs.remove_outputs(outputs.key)
         blobs.empty_trash()

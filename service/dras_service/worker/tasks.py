@@ -5,7 +5,6 @@ Nothing that happens here loses a job: what cannot be written down now comes bac
 
 import logging
 import os
-import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from dras_service.api.queues import JobQueue
 from dras_service.observability.tracing import NoTracing, Tracing
 from dras_service.queue.app import task_name
 from dras_service.queue.hints import BrokerUnreachable
+from dras_service.queue.holders import holder
 from dras_service.settings import EncodeSettings, WorkerSettings
 from dras_service.store.blobs import BlobStore
 from dras_service.store.errors import StoreError
@@ -76,7 +76,7 @@ class Doorman:
 
         A hint of another queue than that of the job is passed on: a worker that serves only that one needs it.
         """
-        owner = f"{socket.gethostname()}:{os.getpid()}"
+        owner = holder()
         queues = (JobQueue.STUDY,) if self._split is None else self._split.queues
         try:
             claim = self._leases.claim(owner=owner, lease_s=self._settings.lease_s, queues=queues)

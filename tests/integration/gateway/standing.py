@@ -1,4 +1,4 @@
-"""One gateway in a thread of this process: uvicorn, our protocol, a real database, a broker that only remembers."""
+"""One gateway in a thread of this process: as it is served, a real database, a broker that only remembers."""
 
 import asyncio
 import contextlib
@@ -7,10 +7,8 @@ import threading
 from concurrent.futures import Future
 from pathlib import Path
 
-import uvicorn
-
 from dras_service.gateway.app import create_app
-from dras_service.gateway.protocol import BoundedProtocol
+from dras_service.gateway.server import BACKLOG, Server
 from dras_service.security.keys import new_key
 from dras_service.security.principal import ALL_SCOPES
 from dras_service.settings import AuthenticationSettings, GatewaySettings, Settings
@@ -31,12 +29,8 @@ class Standing:
         self.blobs = BlobStore(self.settings.blob_folder)
         self.blobs.prepare()
         self.app = create_app(store=self.store, blobs=self.blobs, hints=Hints(), settings=self.settings)
-        protocol = BoundedProtocol.within(limits.header_timeout_s)
-        config = uvicorn.Config(
-            self.app, http=protocol, ws="none", log_config=None, access_log=False, lifespan="on"
-        )
-        self._server = uvicorn.Server(config)
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        self._server = Server(self.app, limits)
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
         self.port = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)

@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
+import socket
 import sys
 
-import uvicorn
-
 from dras_service.gateway.app import create_app
+from dras_service.gateway.server import Server
 from dras_service.queue.app import create_celery
 from dras_service.queue.hints import Hints
 from dras_service.settings import read_settings
@@ -15,7 +15,7 @@ from dras_service.store.opening import open_blobs
 from dras_service.store.store import Store
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     async def startup(self, sockets=None):
         await super().startup(sockets)
         sys.stdout.write("ready\n")
@@ -32,10 +32,8 @@ def main() -> None:
     blobs.prepare()
     hints = Hints(create_celery(settings))
     app = create_app(store=store, blobs=blobs, hints=hints, settings=settings)
-    config = uvicorn.Config(
-        app, host=settings.gateway.host, port=settings.gateway.port, log_config=None, access_log=False
-    )
-    asyncio.run(_Server(config).serve())
+    with socket.create_server((settings.gateway.host, settings.gateway.port)) as listener:
+        asyncio.run(_Server(app, settings.gateway).serve(sockets=[listener]))
     store.close()
 
 

@@ -114,7 +114,8 @@ def main() -> int:
     worker.setup_logging.connect(worker._keep_logging)
     engine = QuickEngine()
     celery = worker.create_worker(settings, (bundle_view(is_default=True),), engine, stages=engine)
-    return worker.run(celery, log_level=settings.log_level, queues=worker.served(settings))
+    with worker.attended(settings):
+        return worker.run(celery, log_level=settings.log_level, queues=worker.served(settings))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import time
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from multiprocessing import forkserver
@@ -213,6 +214,11 @@ class Site:
         """Wait until every job has ended."""
         wait(lambda: not set(job_ids) - self.ended(), within_s, f"jobs end; {self.states()}")
         return [self.job(job_id) for job_id in job_ids]
+
+    def wait_for_ends(self, job_ids: Iterable[str], within_s: float = 300.0) -> None:
+        """Wait until every job has ended, of which there may be many."""
+        ids = set(job_ids)
+        wait(lambda: ids <= self.ended(), within_s, "jobs end")
 
     def wait_until_running(self, job_id: str) -> None:
         wait(lambda: self.states()[job_id] in ("preparing", "encoding", "finishing"), 30, "the job runs")

@@ -20,7 +20,7 @@ import time
 import uuid
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx2
@@ -40,7 +40,7 @@ DELIVERED = {
     "DRAS_WORKER__LEASE_S": "60",
     "DRAS_WORKER__HEARTBEAT_S": "10",
     "DRAS_WORKER__RETRY_DELAY_S": "5",
-    "DRAS_QUEUE__SWEEP_INTERVAL_S": "10",
+    "DRAS_QUEUE__SWEEP_INTERVAL_S": "5",
     "DRAS_QUEUE__PUBLISH_INTERVAL_S": "1",
     "DRAS_QUEUE__HINT_AGAIN_AFTER_S": "30",
     "DRAS_QUEUE__POLLING_INTERVAL_S": "0.1",
@@ -79,6 +79,7 @@ class Plan:
     work: dict[str, int] = field(default_factory=lambda: {"quick": 6, "sleep:0.2": 3, "sleep:1": 1})
     pause_s: float = 0.3  # of a client, on average
     kill_pause_s: float = 0.4  # between two kills, at most
+    machines: bool = False  # whether whole machines are lost: nobody can tell that their workers have died
     settings: dict[str, str] = field(default_factory=dict)
 
 
@@ -172,6 +173,8 @@ class Killer:
         }
         if self._redis is not None:
             ways |= {self._kill_redis: 3, self._empty_redis: 3}
+        if plan.machines:
+            ways = {self._lose_machine: 1}
         while self.n_kills < plan.n_kills and time.monotonic() < until:
             self._chance.choices(list(ways), list(ways.values()))[0]()
             self._revive()
@@ -254,6 +257,14 @@ class Killer:
             time.sleep(1.5 * float(self._site.settings["DRAS_WORKER__LEASE_S"]))
             worker.send_all(signal.SIGCONT)
             self.kills["other: frozen past its lease"] += 1
+
+    def _lose_machine(self) -> None:
+        """A worker that is never heard of again, and is not seen to be dead; another takes its place."""
+        place = self._chance.randrange(N_WORKERS)
+        if self._workers[place].is_running:
+            self._site.freeze(self._workers[place])
+            self._workers[place] = self._worker()
+            self.kills["machine"] += 1
 
     def _kill_redis(self) -> None:
         self._redis.end(signal.SIGKILL)
@@ -371,10 +382,12 @@ def plans(n_kills: int, seconds: float) -> list[Plan]:
         kill_pause_s=20.0,
         settings=DELIVERED,
     )
+    lost = replace(delivered, name="as delivered, machines lost", machines=True, kill_pause_s=15.0)
     return [
         Plan("PostgreSQL and Redis", n_kills=round(n_kills * 2 / 3), seconds=seconds, cluster=True),
         Plan("SQLite and folders", n_kills=round(n_kills / 3), seconds=seconds, cluster=False),
         delivered,
+        lost,
     ]
 
 
@@ -383,10 +396,17 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=3600.0, help="at most, a run")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", help="the name of one run; the figures of the others stay as they are")
     parser.add_argument("--json", type=Path, help="where the figures are kept")
     options = parser.parse_args()
-    runs = []
+    runs: list[dict] = []
+    earlier = []
+    if options.json is not None and options.json.exists():
+        earlier = json.loads(options.json.read_text())["runs"]
     for plan in plans(options.kills, options.seconds):
+        if options.only not in (None, plan.name):
+            runs += [run for run in earlier if run["run"] == plan.name]
+            continue
         folder = Path(tempfile.mkdtemp(prefix="dras-soak-"))
         folder.chmod(0o755)
         try:

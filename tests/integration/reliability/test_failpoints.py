@@ -19,21 +19,21 @@ def go(folder, failpoint=None):
 
 
 @pytest.mark.parametrize("name", sorted({point.partition(".")[0] for point in POINTS}))
-def test_a_process_killed_there_loses_nothing_and_leaves_nothing_half_done(tmp_path, name):
+def test_a_process_killed_there_loses_nothing_and_leaves_nothing_half_done(memory_folder, name):
     """Killed on this side first, then by the same way on the other, then let through."""
     points = sorted((point for point in POINTS if point.startswith(f"{name}.")), key=_is_after)
     assert len(points) == 2
     for point in points:
-        assert go(tmp_path, f"{point}:kill") == -signal.SIGKILL, f"nothing comes by {point}"
-    assert go(tmp_path) == 0
-    cycle.check(tmp_path)
+        assert go(memory_folder, f"{point}:kill") == -signal.SIGKILL, f"nothing comes by {point}"
+    assert go(memory_folder) == 0
+    cycle.check(memory_folder)
 
 
 def _is_after(point: str) -> bool:
     return point.endswith((".committed", ".after"))
 
 
-def test_going_through_twice_changes_nothing(tmp_path):
+def test_going_through_twice_changes_nothing(memory_folder):
     for _ in range(2):
-        assert go(tmp_path) == 0
-        cycle.check(tmp_path)
+        assert go(memory_folder) == 0
+        cycle.check(memory_folder)

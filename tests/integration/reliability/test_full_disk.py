@@ -1,32 +1,22 @@
 """A disk that is full, under a service that runs: a small file system of its own, filled and emptied."""
 
-import subprocess
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from integration.reliability.site import Site, wait
+from small_disk import Filler, mounted
 
 SIZE_MB = 24
 
 
 @pytest.fixture(scope="module")
 def disk(tmp_path_factory) -> Iterator[Path]:
-    """A tmpfs of a few megabytes; only root may mount one, and not in every container."""
-    folder = tmp_path_factory.mktemp("disk")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "tmpfs", str(folder)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with mounted(tmp_path_factory.mktemp("disk"), size_mb=SIZE_MB) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -37,23 +27,6 @@ def site(disk: Path, tmp_path_factory) -> Iterator[Site]:
     site.worker()
     yield site
     site.close()
-
-
-class Filler:
-    """Files that leave no byte of the disk free, written again as long as others give bytes back."""
-
-    def __init__(self, disk: Path) -> None:
-        self._path = disk / "filler"
-
-    def fill(self) -> None:
-        with self._path.open("ab", buffering=0) as file:
-            for size in (1 << 20, 1 << 12, 1):
-                with suppress(OSError):
-                    while True:
-                        file.write(bytes(size))
-
-    def remove(self) -> None:
-        self._path.unlink(missing_ok=True)
 
 
 @pytest.fixture

@@ -1,22 +1,29 @@
+import json
+import re
+
 import httpx2
 import pytest
 
-import dras_client.errors as errors
+import dras_client
+from dras_client import errors
 from dras_client.errors import (
     DrasClientError,
     InvalidAddress,
     JobFailed,
     JobNotFound,
     ProblemError,
+    ProxyFailed,
+    ServiceBusy,
     ServiceUnreachable,
     SourceUnreadable,
     StudyRejected,
     TimedOut,
     UnexpectedAnswer,
-    raise_for_problem,
+    UploadRefused,
+    fault_of,
     translated,
 )
-from dras_service.api.problems import MEDIA_TYPE, Problem, ProblemCode
+from dras_service.api.problems import MEDIA_TYPE, PROBLEMS, Problem, ProblemCode
 
 REQUEST = httpx2.Request("GET", "http://test")
 
@@ -77,27 +84,29 @@ def answer(status, content, media_type=MEDIA_TYPE):
         (ProblemCode.JOB_NOT_FOUND, JobNotFound),
         (ProblemCode.STUDY_REJECTED, StudyRejected),
         (ProblemCode.JOB_FAILED, JobFailed),
-        (ProblemCode.EMPTY_UPLOAD, ProblemError),
+        (ProblemCode.EMPTY_UPLOAD, UploadRefused),
+        (ProblemCode.INTERNAL, ProblemError),
     ],
 )
 def test_a_problem_document_is_the_error_of_its_code(code, error):
     problem = Problem.of(code, {"message": "No."}, study_code="NOT_DICOM")
-    with pytest.raises(error) as caught:
-        raise_for_problem(answer(problem.status, problem.model_dump_json()), "http://test")
-    assert (caught.value.code, caught.value.study_code) == (code, "NOT_DICOM")
+    found = fault_of(answer(problem.status, problem.model_dump_json()), "http://test")
+    assert type(found) is error
+    assert (found.code, found.study_code) == (code, "NOT_DICOM")
 
 
 def test_a_code_that_is_newer_than_this_sdk_is_still_a_problem():
     document = Problem.of(ProblemCode.EMPTY_UPLOAD).model_dump(mode="json") | {"code": "NEW_CODE"}
-    with pytest.raises(ProblemError) as caught:
-        raise_for_problem(httpx2.Response(400, json=document, headers={"Content-Type": MEDIA_TYPE}), "")
-    assert caught.value.code == "NEW_CODE"
+    for status, kind in ((400, ProblemError), (429, ServiceBusy), (503, ServiceBusy)):
+        answered = httpx2.Response(status, json=document, headers={"Content-Type": MEDIA_TYPE})
+        found = fault_of(answered, "")
+        assert (type(found), found.code) == (kind, "NEW_CODE")
 
 
 @pytest.mark.parametrize(
     "response",
     [
-        answer(502, "<html>Bad gateway</html>", "text/html"),
+        answer(403, "<html>Sign in</html>", "text/html"),
         answer(404, "{}", "application/json"),
         answer(500, "no json"),
         answer(500, "[]"),
@@ -106,11 +115,65 @@ def test_a_code_that_is_newer_than_this_sdk_is_still_a_problem():
     ids=["HTML of a proxy", "another service", "no JSON", "a list", "half a document"],
 )
 def test_an_error_that_is_no_problem_document_is_not_taken_for_the_service(response):
-    with pytest.raises(UnexpectedAnswer):
-        raise_for_problem(response, "http://test")
+    assert type(fault_of(response, "http://test")) is UnexpectedAnswer
 
 
-def test_the_tree_at_the_top_of_the_module_names_every_error():
-    for name, found in vars(errors).items():
-        if isinstance(found, type) and issubclass(found, Exception):
-            assert name in errors.__doc__
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_page_of_a_proxy_says_that_the_service_was_not_reached(status):
+    page = answer(status, "<html>Bad gateway</html>", "text/html")
+    page.headers["Retry-After"] = "7"
+    found = fault_of(page, "http://test")
+    assert (type(found), found.may_pass, found.retry_after_s) == (ProxyFailed, True, 7.0)
+
+
+def error_classes():
+    return [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+
+
+def drawn():
+    """Each name of the drawing and the one above it, by how far it is moved in."""
+    above = []
+    for line in errors.__doc__.splitlines():
+        found = re.match(r"([│├└─ ]*)([A-Z]\w+)(?:  |$)", line)
+        if found and (found[1] or found[2] == "DrasClientError"):
+            del above[len(found[1]) // 4 :]
+            yield found[2], (above or ["Exception"])[-1], line
+            above.append(found[2])
+
+
+def test_the_tree_at_the_top_of_the_module_is_the_tree_of_the_classes():
+    written = {kind.__name__: kind.__bases__[0].__name__ for kind in error_classes()}
+    assert {name: parent for name, parent, _ in drawn()} == written
+
+
+def test_the_tree_marks_what_may_pass():
+    marked = {name for name, _, line in drawn() if "(may pass)" in line}
+    assert marked == {kind.__name__ for kind in error_classes() if kind.may_pass}
+
+
+def test_every_error_is_exported():
+    assert {kind.__name__ for kind in error_classes()} <= set(dras_client.__all__)
+
+
+def test_every_code_that_an_upload_or_a_job_can_end_with_has_a_class_of_its_own():
+    plain = {code for code in ProblemCode if type(fault_of(problem_of(code), "http://test")) is ProblemError}
+    assert plain == {
+        ProblemCode.IDEMPOTENCY_KEY_REUSED,
+        ProblemCode.INVALID_PARAMETER,
+        ProblemCode.NOT_FOUND,
+        ProblemCode.METHOD_NOT_ALLOWED,
+        ProblemCode.JOB_NOT_FINAL,
+        ProblemCode.RANGE_NOT_SATISFIABLE,
+        ProblemCode.WEBHOOK_NOT_FOUND,
+        ProblemCode.WEBHOOK_REFUSED,
+        ProblemCode.TOO_MANY_WEBHOOKS,
+        ProblemCode.VALIDATION_FAILED,
+        ProblemCode.BAD_REQUEST,
+        ProblemCode.INTERNAL,
+    }
+
+
+def problem_of(code):
+    entry = PROBLEMS[code]
+    document = {"code": code, "status": entry.status, "title": entry.title, "detail": entry.detail}
+    return answer(entry.status, json.dumps(document))

@@ -52,7 +52,7 @@ class FakeStages:
             folder.mkdir()
             (folder / "draft.json").write_text(json.dumps({"study": study, "encoded": True}))
 
-    def finish(self, draft: Path, out: Path, *, report: Report) -> StudyResult:
+    def finish(self, draft: Path, out: Path, *, source: Path | None, report: Report) -> StudyResult:
         told = json.loads((draft / "draft.json").read_text())
         assert told["encoded"]
         self.asked.append((JobQueue.FINISH, told["study"]))

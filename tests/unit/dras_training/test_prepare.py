@@ -11,7 +11,7 @@ import pytest
 
 from dras_model.imaging.phantom import noise_ct
 from dras_model.imaging.phantom_dicom import write_series
-from dras_model.pipeline import prepare
+from dras_model.preparing import prepare
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused, StudyRefused
 from dras_training import prepare as preparing
@@ -159,7 +159,7 @@ def test_a_defect_met_by_one_case_is_recorded_as_one(few_corners, tmp_path, monk
     def defect(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(preparing, "prepare", defect)
+    monkeypatch.setattr(preparing, "cut", defect)
     preparing._keep(PatchStore.create(tmp_path / "store", few_corners, slots=1), few_corners)
     found = preparing._cut(Case("x", tmp_path), 0)
     assert isinstance(found, StudyRefused)

@@ -49,7 +49,7 @@ class Drawing:
         self.axes_mm: Axes = (z, y, x)
         self.pixel_mm = spec.grid.spacing_mm[2]
         self.n_layers = len(spec.sub_slices_mm)
-        subject = make_subject(spec.seed, inflation=spec.inflation)
+        subject = make_subject(spec.seed, inflation=spec.inflation, build=spec.build)
         shown = (z + spec.sub_slices_mm[0], z + spec.sub_slices_mm[-1])
         lattice = Lattice.around(
             [np.concatenate(ends) for ends in zip(THORAX_MM, (np.concatenate(shown), y, x), strict=True)],
@@ -138,6 +138,6 @@ def _relative_volume(spec: PhantomSpec, lattice: Lattice, fields: NDArray[np.flo
     if spec.inflation == 1.0:
         return 1.0
     now = np.maximum(fields[FIELDS.index("right")], fields[FIELDS.index("left")])
-    subject = make_subject(spec.seed)
+    subject = make_subject(spec.seed, build=spec.build)
     full = thorax_fields(subject.canonical(lattice.points()), subject.thorax)
     return np.count_nonzero(now > 0) / np.count_nonzero(np.maximum(full.right, full.left) > 0)

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from dras_model.imaging.anatomy.subject import Build
 from dras_model.imaging.phantom.findings import Findings
 from dras_model.imaging.volume import Grid
 from dras_model.results.study import Region
@@ -71,6 +72,7 @@ class PhantomSpec:
     thickness_mm: float = 1.0
     emphysema: Emphysema = field(default_factory=Emphysema)
     findings: Findings = field(default_factory=Findings)
+    build: Build = field(default_factory=Build)
     inflation: float = 1.0
     noise_hu: float = 15.0
     kernel: Kernel = Kernel.SOFT

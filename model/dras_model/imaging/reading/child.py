@@ -1,8 +1,8 @@
 """The reading process: `python -P -m dras_model.imaging.reading.child`.
 
-It takes one request from its standard input, shuts itself in, reads one study or one mask, answers on its
-standard output and ends. What parses is imported behind the doors that it has shut; standard error ends there,
-since libraries write on it what they find in files.
+It takes one request from its standard input, shuts itself in, reads one study or one mask or sorts files, answers
+on its standard output and ends. What parses is imported behind the doors that it has shut; standard error ends
+there, since libraries write on it what they find in files.
 """
 
 import json
@@ -53,6 +53,10 @@ def _answer(request: dict[str, Any], say: "Callable[[Message], None]") -> "Messa
     from dras_model.results.errors import Refused, StudyRefused  # noqa: PLC0415
 
     try:
+        if "sort" in request:
+            return _sort(request)
+        if "members" in request:
+            return _take_out(request)
         return _read_labels(request) if "grid" in request else _read(request, say)
     except Refused as refused:
         return Refusal.of(refused)
@@ -110,6 +114,36 @@ def _read_labels(request: dict[str, Any]) -> "Message":
     memory = mmap.mmap(request["voxels"], given.labels.size)
     np.frombuffer(memory, dtype=np.uint8).reshape(given.labels.shape)[:] = given.labels
     return Labelled()
+
+
+def _sort(request: dict[str, Any]) -> "Message":
+    from dras_model.imaging.reading.messages import FileSorted, FilesSorted, printable  # noqa: PLC0415 - see the top
+    from dras_model.imaging.sorting import sort_files  # noqa: PLC0415
+
+    found = sort_files([Path(path) for path in request["sort"]], Path(request["scratch"]))
+    return FilesSorted(
+        files=tuple(
+            tuple(
+                FileSorted(
+                    members=item.members,
+                    what=item.what,
+                    study_uid=item.study_uid,
+                    instance=printable(item.instance),
+                )
+                for item in items
+            )
+            for items in found
+        )
+    )
+
+
+def _take_out(request: dict[str, Any]) -> "Message":
+    from dras_model.imaging.reading.messages import TakenOut  # noqa: PLC0415 - see the top
+    from dras_model.imaging.sorting import take_out  # noqa: PLC0415
+
+    wanted = [tuple(members) for members in request["members"]]
+    take_out(Path(request["source"]), wanted, Path(request["into"]), Path(request["scratch"]))
+    return TakenOut()
 
 
 def _shared(descriptor: int, shape: tuple[int, int, int]) -> "NDArray[np.float32]":

@@ -115,8 +115,32 @@ class Labelled(Message):
     kind: Literal["labelled"] = "labelled"
 
 
+class FileSorted(Message):
+    """A file, or a member of an archive, and the study it belongs to, as `sorting.Sorted` has it."""
+
+    members: tuple[int, ...] = Field(max_length=8)
+    what: Literal["dicom", "nifti", "damaged", "archive", "other"]
+    study_uid: str = Field(pattern=r"^[0-9.]{0,64}$")
+    instance: str
+
+
+class FilesSorted(Message):
+    """What each of the files is, in their order; of an archive, what its members are."""
+
+    kind: Literal["sorted"] = "sorted"
+    files: tuple[tuple[FileSorted, ...], ...]
+
+
+class TakenOut(Message):
+    """The members that were wanted lie in the folder that was named."""
+
+    kind: Literal["taken out"] = "taken out"
+
+
+Answer: TypeAlias = Read | Labelled | FilesSorted | TakenOut
 AnyMessage: TypeAlias = Annotated[
-    Ready | Progress | Refusal | Defect | Read | Labelled, Field(discriminator="kind")
+    Ready | Progress | Refusal | Defect | Read | Labelled | FilesSorted | TakenOut,
+    Field(discriminator="kind"),
 ]
 _ADAPTER: TypeAdapter[AnyMessage] = TypeAdapter(AnyMessage)
 

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from dras_model.imaging.reading.limits import Limits, limits_for
 from dras_model.imaging.reading.messages import (
     MOST_LINE,
+    Answer,
     Defect,
     Labelled,
     Progress,
@@ -93,7 +94,7 @@ def read_elsewhere(
             "limits": asdict(limits),
             "parent": os.getpid(),
         }
-        header, guards = _converse(request, memory, limits, report)
+        header, guards = converse(request, memory, limits, report)
         if not isinstance(header, Read):
             raise StudyRefused(Code.READER_CRASHED, how="an answer to another question")
         if header.source is not None and not described:
@@ -118,19 +119,22 @@ def labels_elsewhere(source: Path, grid: Grid, *, limits: Limits | None = None) 
             "limits": asdict(limits),
             "parent": os.getpid(),
         }
-        answer, _ = _converse(request, memory, limits, lambda _fraction: None)
+        answer, _ = converse(request, memory, limits)
         if not isinstance(answer, Labelled):
             raise StudyRefused(Code.READER_CRASHED, how="an answer to another question")
         labels: NDArray[np.uint8] = _mapped(memory, grid.shape, np.uint8)
         return labels
 
 
-def _converse(
-    request: dict[str, object], memory: int, limits: Limits, report: ReportFraction
-) -> tuple[Read | Labelled, tuple[str, ...]]:
-    """Run the process to its end; return its answer and the guards that were up."""
+def converse(
+    request: dict[str, object],
+    memory: int | None,
+    limits: Limits,
+    report: ReportFraction = lambda _fraction: None,
+) -> tuple[Answer, tuple[str, ...]]:
+    """Run the process to its end; return its answer and the guards. Raises as `read_elsewhere` does."""
     guards: tuple[str, ...] | None = None
-    answer: Read | Labelled | None = None
+    answer: Answer | None = None
     fraction = 0.0
     with _running(memory) as process:
         content = json.dumps(request).encode() + b"\n"
@@ -147,7 +151,7 @@ def _converse(
                     report(fraction := message.fraction)
                 case Defect():
                     raise ReaderDefect(message.where)
-                case Read() | Labelled():
+                case _ if not isinstance(message, Refusal):
                     answer = message
             if refused is not None:
                 raise refused
@@ -160,7 +164,7 @@ def _converse(
 
 
 @contextmanager
-def _running(memory: int) -> Iterator[subprocess.Popen[bytes]]:
+def _running(memory: int | None) -> Iterator[subprocess.Popen[bytes]]:
     """Start the process and see to its end, and to that of what it may have started."""
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     environment |= _ONE_THREAD | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -170,7 +174,7 @@ def _running(memory: int) -> Iterator[subprocess.Popen[bytes]]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            pass_fds=(memory,),
+            pass_fds=() if memory is None else (memory,),
             env=environment,
             start_new_session=True,  # an interrupt from the keyboard is ours to pass on
         )

@@ -1,4 +1,4 @@
-"""What the three DICOM objects of a result share: identity, patient and study, equipment, references, the file.
+"""What the DICOM objects of a result share: identity, patient and study, equipment, references, the file.
 
 An object is a pure function of a result and the headers of its source: UIDs are digests of both, and dates
 are those of the source, so that writing twice gives the same bytes under the same UIDs. Nothing here knows
@@ -23,7 +23,7 @@ from dras_model.outputs.dicom.codes import SCHEME, SCHEME_NAME, SCHEME_VERSION
 from dras_model.results.study import Region, StudyResult
 
 MANUFACTURER = "dras"
-SERIES_NUMBERS = {"sr": 9101, "seg": 9102, "map": 9103}
+SERIES_NUMBERS = {"sr": 9101, "seg": 9102, "map": 9103, "report": 9104}
 UNDATED = "19000101"  # where a source tells no date at all; Content Date may not be empty
 _UTF8 = "ISO_IR 192"
 _OF_THE_SERIES = {

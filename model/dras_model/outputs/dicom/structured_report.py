@@ -97,10 +97,14 @@ def write_sr(path: Path, result: StudyResult, source: SourceSeries) -> None:
 
 
 def _grouped(scores: Sequence[Score]) -> list[list[Score]]:
-    """Return the scores of each region and image together, in the order of the result."""
+    """Return the measured scores of each region and image together, in the order of the result.
+
+    What a head estimates has no concept of its own that a reader could know; it stays in `result.json`.
+    """
     groups: dict[tuple[Region, str], list[Score]] = {}
     for score in scores:
-        groups.setdefault((score.region, score.image), []).append(score)
+        if score.kind == "measurement":
+            groups.setdefault((score.region, score.image), []).append(score)
     return list(groups.values())
 
 

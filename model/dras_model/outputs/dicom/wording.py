@@ -56,5 +56,6 @@ def definitions(result: StudyResult) -> list[str]:
         score.code: f"{score_concept(score.code).name.meaning} ({score.code}): {score.definition}."
         + (f" Reference: {score.reference}." if score.reference else "")
         for score in result.scores
+        if score.kind == "measurement"
     }
     return [*scores.values(), *(f"{region_name(region)}: {what}." for region, what in result.regions.items())]

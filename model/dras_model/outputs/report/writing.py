@@ -1,6 +1,7 @@
 """The report of a stored result as its two files: what `dras extract` and `dras export --to report` call."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from dras_model.outputs.key_images import KeyImages, KeyImagesError, read_key_images
 from dras_model.outputs.names import KEY_IMAGES, REPORT_HTML, REPORT_PDF
@@ -24,6 +25,14 @@ def write_report(stored: StoredResult, folder: Path, page: Page) -> None:
     pictures = draw_pictures(stored.result, _key_images(stored), stored.features)
     (folder / REPORT_HTML).write_text(render_html(content, pictures), "utf-8")
     (folder / REPORT_PDF).write_bytes(render_pdf(content, pictures, page, folder=folder))
+
+
+def set_page(stored: StoredResult) -> bytes:
+    """Return the report as PDF alone. Raises StudyRefused RESULT_INVALID where a part is missing."""
+    content = make_content(stored.result, stored.page)
+    pictures = draw_pictures(stored.result, _key_images(stored), stored.features)
+    with TemporaryDirectory() as folder:
+        return render_pdf(content, pictures, stored.page, folder=Path(folder))
 
 
 def _key_images(stored: StoredResult) -> KeyImages:

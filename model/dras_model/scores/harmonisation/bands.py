@@ -131,12 +131,17 @@ def _plane_filter(
     filters = [weights.astype(np.float32) for weights in (passed * _gaussian(f, SCALE_MM), passed)]
 
     def levels(z: int) -> tuple[Values, Values]:
-        plane = hu[z].clip(LOWEST_HU, HIGHEST_HU)
+        plane = np.empty(shape, dtype=np.float32)
+        own = plane[: size[0], : size[1]]
+        np.clip(hu[z], LOWEST_HU, HIGHEST_HU, out=own)
         if floor is not None:
             means = _local_means(hu[max(z - 1, 0) : z + 2], z - max(z - 1, 0), slice_mm, pixel_mm)
-            plane = floor.lift(plane, means)
-        transform = scipy.fft.rfft2(_padded(plane, shape))
-        low, fine = (scipy.fft.irfft2(transform * weights, shape) for weights in filters)
+            own[:] = floor.lift(own, means)
+        # Continued by its far edges to a size that transforms fast; its sides lie MARGIN off the lungs.
+        plane[: size[0], size[1] :] = own[:, -1:]
+        plane[size[0] :] = plane[size[0] - 1]
+        transform = scipy.fft.rfft2(plane, overwrite_x=True)
+        low, fine = (scipy.fft.irfft2(transform * weights, shape, overwrite_x=True) for weights in filters)
         return low[: size[0], : size[1]], fine[: size[0], : size[1]]
 
     return levels
@@ -171,12 +176,6 @@ def _chunks(
         done, first = end, begin
         own = slice(start - begin, stop - begin)
         yield slice(start, stop), _smooth_along(held[0, : end - begin], along, own), held[1, own]
-
-
-def _padded(plane: Values, shape: tuple[int, ...]) -> Values:
-    """Continue a plane by its far edges to a size that transforms fast; its sides lie MARGIN off the lungs."""
-    rows, columns = (size - own for size, own in zip(shape, plane.shape, strict=True))
-    return np.asarray(np.pad(plane, ((0, rows), (0, columns)), mode="edge"))
 
 
 def _gaussian(f: Array, sigma_mm: float) -> Array:

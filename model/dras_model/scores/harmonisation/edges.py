@@ -9,6 +9,7 @@ frequencies are left to the noise: motion, slant through a slice and the way it 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -88,7 +89,8 @@ def _border(smooth: Image, lung: NDArray[np.bool_]) -> NDArray[np.intp]:
     """Pixels (n, 2) of aerated lung beside what is not, at the outer border of the lungs."""
     air = (smooth < BORDER_HU) & ndimage.binary_dilation(lung, iterations=3)
     inner = ndimage.binary_erosion(ndimage.binary_fill_holes(air))
-    return np.argwhere(air & ~inner & ndimage.binary_erosion(np.ones_like(air)))
+    border = (air & ~inner)[1:-1, 1:-1]  # a gradient needs neighbours
+    return np.argwhere(border) + 1
 
 
 def _gradient(smooth: Image, points: NDArray[np.intp]) -> tuple[Array, Array]:
@@ -168,12 +170,14 @@ def response_of(kernel: Array, f: Array) -> Array:
 
     The profile ends at REACH_MM: a kernel that rises steeply at low frequencies has a response that reaches beyond.
     """
-    spread = np.cos(2.0 * np.pi * np.outer(_MIDDLE, f)) @ (kernel * np.sinc(f * STEP_MM) ** 2 * _weights(f))
+    spread = _spreading(tuple(map(float, f))) @ kernel
     return np.asarray(np.cos(2.0 * np.pi * np.outer(_F, _MIDDLE)) @ spread / spread.sum())
 
 
-def _weights(f: Array) -> Array:
-    """Of the trapezoidal rule, up to a factor."""
-    weights = np.ones_like(f)
-    weights[[0, -1]] = 0.5
-    return weights
+@lru_cache(maxsize=4)
+def _spreading(f: tuple[float, ...]) -> Array:
+    """Matrix from a kernel at f to the slope of its profile at _MIDDLE, up to a factor."""
+    at = np.array(f)
+    weights = np.sinc(at * STEP_MM) ** 2
+    weights[[0, -1]] *= 0.5  # of the trapezoidal rule
+    return np.asarray(np.cos(2.0 * np.pi * np.outer(_MIDDLE, at)) * weights)

@@ -7,12 +7,15 @@ right: a Wiener filter would make voxels righter and the histogram's tail too th
 variance makes a skewed one, of vessels, symmetrical (10 % of 1 % of emphysema was lost at 25 HU of noise).
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import ndtr
 
 Values = NDArray[np.float32]
+Groups = NDArray[np.uint8]
 Array = NDArray[np.float64]
 
 BIN_HU = 4.0
@@ -23,6 +26,7 @@ SAMPLED = 1_000_000  # voxels at most, evenly chosen, make the law of a segment
 N_BINS, OF_NOISE, LEAST_BIN_HU = 80, 0.35, 1.0  # of a detail's histogram, and their width
 N_BINS_OF_ALL, MIDDLE_HU = 400, -800.0  # the same of the histogram of all voxels
 FINE = 4  # parts of a bin in which a detail is looked up
+BLOCK_VOXELS = 1 << 16
 ITERATIONS = 15  # 10 to 20 do alike; 60 follow chance
 LEAST_NOISE_HU = 0.3  # below, nothing is done
 BACKGROUND = 1e-5  # of a group's voxels in every bin, so that an empty one is no evidence
@@ -35,13 +39,21 @@ def remove_noise(coarse: Values, detail: Values, *, alone_hu: float, left_hu: fl
     it (`BandNoise`); that is taken out of the histogram of all voxels at the end.
     """
     value = coarse + _without(_densities(coarse), detail, alone_hu, _Bins(N_BINS, alone_hu))
-    together = np.zeros(len(value), dtype=np.int32)
+    together = np.zeros(len(value), dtype=np.uint8)
     return _without(together, value, left_hu, _Bins(N_BINS_OF_ALL, left_hu, middle_hu=MIDDLE_HU))
 
 
-def _densities(coarse: Values) -> NDArray[np.int32]:
-    found: NDArray[np.int32] = np.clip((coarse - LOWEST_HU) / BIN_HU, 0, N_DENSITIES - 1).astype(np.int32)
+def _densities(coarse: Values) -> Groups:
+    found = np.empty(len(coarse), dtype=np.uint8)
+    for block in _blocks(len(coarse)):
+        at = (coarse[block] - np.float32(LOWEST_HU)) / np.float32(BIN_HU)
+        found[block] = np.clip(at, 0, N_DENSITIES - 1, out=at)
     return found
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    """Cut n voxels into blocks whose temporary arrays stay in a core's cache; whole, they cost twice the time."""
+    return (slice(start, start + BLOCK_VOXELS) for start in range(0, n, BLOCK_VOXELS))
 
 
 class _Bins:
@@ -59,34 +71,40 @@ class _Bins:
         at -= np.float32(parts * self.edges_hu[0] / self.width_hu)
         return np.clip(at, 0, parts * self.n - 1, out=at).astype(np.int32)
 
-    def look_up(self, law: Array, group: NDArray[np.int32], detail: Values) -> Values:
+    def look_up(self, law: Array, group: Groups, detail: Values) -> Values:
         """Return where a `law` (groups, bins + 1), given at the bins' edges, moves each detail (n,)."""
         at = (np.arange(FINE * self.n) + 0.5) / FINE
         low = at.astype(np.intp)
-        table = law[:, low] + (at - low) * (law[:, low + 1] - law[:, low])
-        found = self.index(detail, FINE)
-        found += group * np.int32(FINE * self.n)
-        moved = table.astype(np.float32).ravel()[found]
-        moved += detail - np.clip(
-            detail, np.float32(self.edges_hu[0]), np.float32(self.edges_hu[-1])
-        )  # far beyond the noise, edges stay as they are
-        return np.asarray(moved)
+        table = (law[:, low] + (at - low) * (law[:, low + 1] - law[:, low])).astype(np.float32).ravel()
+        first, last = np.float32(self.edges_hu[0]), np.float32(self.edges_hu[-1])
+        moved = np.empty_like(detail)
+        for block in _blocks(len(detail)):
+            own = detail[block]
+            found = self.index(own, FINE)
+            found += group[block] * np.int32(FINE * self.n)
+            moved[block] = table[found]
+            moved[block] += own - np.clip(own, first, last)  # far beyond the noise, edges stay as they are
+        return moved
 
 
-def _without(group: NDArray[np.int32], values: Values, noise_hu: float, bins: _Bins) -> Values:
+def _without(group: Groups, values: Values, noise_hu: float, bins: _Bins) -> Values:
     """Return values (n,) whose histogram in each `group` (n,) has lost the noise."""
     if noise_hu < LEAST_NOISE_HU or len(values) == 0:
         return values
     return bins.look_up(_law(group, values, bins, noise_hu), group, values)
 
 
-def _law(group: NDArray[np.int32], values: Values, bins: _Bins, noise_hu: float) -> Array:
+def _law(group: Groups, values: Values, bins: _Bins, noise_hu: float) -> Array:
     """Where each group's values are moved (groups, bins + 1), at the edges of the bins."""
     step = max(1, len(group) // SAMPLED)
-    found = bins.index(values[::step])
-    found += group[::step] * np.int32(bins.n)
     n_groups = int(group.max()) + 1
-    counts = np.bincount(found, minlength=n_groups * bins.n).reshape(n_groups, bins.n)
+    group, values = group[::step], values[::step]
+    summed = np.zeros(n_groups * bins.n, dtype=np.int64)
+    for block in _blocks(len(values)):
+        found = bins.index(values[block])
+        found += group[block] * np.int32(bins.n)
+        summed += np.bincount(found, minlength=len(summed))
+    counts = summed.reshape(n_groups, bins.n)
     # Neighbouring densities help each other, so that rare ones, which matter most, have a law of their own.
     counts = gaussian_filter1d(counts.astype(np.float64), SPREAD, axis=0, mode="constant")
     n_voxels = counts.sum(axis=1, keepdims=True)
@@ -113,9 +131,9 @@ def _deconvolved(seen: Array, bins: _Bins, noise_hu: float) -> Array:
     reached = below + (at - low) * (above - below)
     reached[:, 0], reached[:, -1] = 0.0, 1.0
     true = np.diff(reached, axis=1) + BACKGROUND
-    apart = (hu[:, None] - hu) / noise_hu
-    half = bins.width_hu / noise_hu / 2.0
-    blur = ndtr(apart + half) - ndtr(apart - half)  # (seen, true)
+    edges = (np.arange(-bins.n, bins.n) + 0.5) * bins.width_hu / noise_hu
+    reached_by = np.diff(ndtr(edges))  # a bin from another, by how far apart they are
+    blur = reached_by[np.arange(bins.n)[:, None] - np.arange(bins.n) + bins.n - 1]  # (seen, true)
     blur /= blur.sum(axis=0)
     for _ in range(ITERATIONS):
         true *= ((seen + BACKGROUND) / (true @ blur.T + BACKGROUND)) @ blur

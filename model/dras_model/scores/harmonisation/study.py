@@ -7,8 +7,6 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from dras_model.imaging.atlas import LEFT, RIGHT
-from dras_model.imaging.box import bounding_box
 from dras_model.imaging.parallel import each_slab
 from dras_model.imaging.volume import LabelMap, Spacing, Volume
 from dras_model.results.study import HarmonisationQuality
@@ -28,7 +26,7 @@ from dras_model.scores.harmonisation.edges import edge_response
 from dras_model.scores.harmonisation.floor import LEAST_SHARE, Floor, noise_before_floor
 from dras_model.scores.harmonisation.shrinkage import remove_noise, typical_deviation
 from dras_model.scores.harmonisation.spectrum import NoiseSpectrum, noise_spectrum
-from dras_model.scores.lung_values import LungValues
+from dras_model.scores.lung_values import LungValues, lung_box
 
 METHOD = "noise-power kernel equalisation and band energies less noise (after Gallardo-Estrella 2016)"
 LARGEST_PIXEL_MM = 1.4  # coarser pixels do not resolve what kernels differ in
@@ -68,14 +66,14 @@ class Harmonised:
 
 def harmonise(volume: Volume, lungs: LabelMap) -> Harmonised:
     """Harmonise the lung voxels of an axial scan."""
-    lung = (lungs.labels == RIGHT) | (lungs.labels == LEFT)
     spacing_mm = volume.grid.spacing_mm
-    box = bounding_box(lung, (0, MARGIN, MARGIN))
-    if box is None:
+    found = lung_box(lungs, (0, MARGIN, MARGIN))
+    if found is None:
         return Harmonised(None, "there is no lung")
     if max(spacing_mm[1:]) > LARGEST_PIXEL_MM:
         return Harmonised(None, f"pixels of {spacing_mm[2]:.1f} mm do not resolve a kernel")
-    hu, lung = volume.hu[box], lung[box]
+    box, lung = found
+    hu = volume.hu[box]
     edge = edge_response(hu, lung, spacing_mm)
     spectrum = noise_spectrum(volume.hu[box[0]], spacing_mm[2], edge)
     if spectrum is None:

@@ -7,7 +7,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from dras_service.api.problems import ProblemCode
-from dras_service.gateway.auth import Reader
+from dras_service.gateway.auth.callers import Reader
 from dras_service.gateway.events import EventHub
 from dras_service.gateway.lookup import Lookup
 from dras_service.gateway.problems import Responses, responses
@@ -49,7 +49,8 @@ def events_router(hub: EventHub, lookup: Lookup) -> APIRouter:
     @router.get(
         "/events",
         summary="Hear of all jobs",
-        description="Server-sent events, from now on or from behind Last-Event-ID; without an end.",
+        description="Server-sent events, from now on or from behind Last-Event-ID. A stream is ended after a while;"
+        " a client then asks again from where it was.",
         response_class=StreamingResponse,
         responses=_told("Changes of the tenant's jobs") | _PROBLEMS,
     )

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 from dras_service.api.jobs import JobList, JobState, JobView
 from dras_service.api.problems import ProblemCode
-from dras_service.gateway.auth import Canceller, Purger, Reader
+from dras_service.gateway.auth.callers import Canceller, Purger, Reader
 from dras_service.gateway.lookup import Lookup
 from dras_service.gateway.problems import ProblemRaised, Responses, responses, retry_after
 from dras_service.gateway.views import job_list, job_view

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from dras_service.gateway.auth import AUTHENTICATION_PROBLEMS, Scraper
+from dras_service.gateway.auth.callers import AUTHENTICATION_PROBLEMS, Scraper
 from dras_service.gateway.problems import Responses, responses
 from dras_service.observability.metrics import CONTENT_TYPE, Metrics
 

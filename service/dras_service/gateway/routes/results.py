@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from dras_model.results.study import StudyResult
 from dras_service.api.jobs import ArtifactList
 from dras_service.api.problems import ProblemCode
-from dras_service.gateway.auth import Reader
+from dras_service.gateway.auth.callers import Reader
 from dras_service.gateway.lookup import Lookup
 from dras_service.gateway.problems import ProblemRaised, Responses, responses
 from dras_service.gateway.representation import Representation, answer
@@ -24,6 +24,7 @@ _PROBLEMS = responses(
     ProblemCode.RESULT_NOT_READY,
     ProblemCode.STUDY_REJECTED,
     ProblemCode.JOB_FAILED,
+    ProblemCode.JOB_CANCELLED,
     ProblemCode.NOT_READY,
 )
 _TEXT = {"type": "string"}

@@ -10,7 +10,7 @@ from dras_service.api.jobs import JobView
 from dras_service.api.options import SeriesUid
 from dras_service.api.problems import ProblemCode
 from dras_service.api.validation import Validation
-from dras_service.gateway.auth import Submitter
+from dras_service.gateway.auth.callers import Submitter
 from dras_service.gateway.bodies import MULTIPART_TYPES, RAW_TYPES
 from dras_service.gateway.orders import Options
 from dras_service.gateway.problems import Responses, responses

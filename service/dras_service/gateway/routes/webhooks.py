@@ -5,12 +5,12 @@ from typing import Any
 
 from fastapi import APIRouter, Response, status
 
+from dras_service.addresses import AddressRefused, check_url
 from dras_service.api.problems import ProblemCode
 from dras_service.api.webhooks import NewWebhook, WebhookList, WebhookOrder, WebhookView
-from dras_service.gateway.auth import Administrator
+from dras_service.gateway.auth.callers import Administrator
 from dras_service.gateway.problems import ProblemRaised, Responses, responses
 from dras_service.gateway.views import webhook_view
-from dras_service.gateway.webhooks.addresses import AddressRefused, check_url
 from dras_service.gateway.webhooks.signing import new_secret
 from dras_service.settings import WebhookSettings
 from dras_service.store.rows import Webhook

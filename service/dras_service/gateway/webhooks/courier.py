@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import httpx2
 
-from dras_service.gateway.webhooks.addresses import AddressRefused, Resolve, resolve
+from dras_service.addresses import AddressRefused, Resolve, resolve
 from dras_service.gateway.webhooks.signing import signed_headers
 from dras_service.settings import WebhookSettings
 from dras_service.store.outbox import Outbox

@@ -229,3 +229,17 @@ def test_who_does_not_read_in_time_is_let_go_and_never_hears_past_a_gap():
     heard = with_hub(Parts, scenario)
     assert heard == list(range(1, len(heard) + 1))
     assert len(heard) < 5000
+
+
+def test_a_stream_ends_after_a_while_and_who_comes_back_has_lost_nothing(store):
+    async def scenario(hub):
+        claim = claim_of(store)
+        first = Ear(hub, job_id=claim.job_id, after=0)
+        async with asyncio.timeout(SOON_S):
+            await first.task
+        store.leases.reject(claim, code="NOT_DICOM", message="No.")
+        again = Ear(hub, job_id=claim.job_id, after=first.events[-1][0])
+        return first.events, await again.until(1)
+
+    before, after = with_hub(store, scenario, stream_limit_s=0.2)
+    assert [data["state"] for _, data in before + after] == ["queued", "preparing", "rejected"]

@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from dras_service.addresses import AddressRefused, check_url, resolve
 from dras_service.gateway.webhooks import courier as courier_module
-from dras_service.gateway.webhooks.addresses import AddressRefused, check_url, resolve
 from dras_service.gateway.webhooks.courier import Courier
 from dras_service.gateway.webhooks.signing import new_secret, signed_headers
 from dras_service.settings import GatewaySettings, WebhookSettings

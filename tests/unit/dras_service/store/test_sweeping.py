@@ -45,6 +45,30 @@ def test_a_lost_job_that_was_cancelled_is_not_done_again(store, clock):
     assert find(store, claim.job_id).state is JobState.CANCELLED
 
 
+def test_a_job_whose_holder_is_gone_is_given_back_before_its_lease_has_run_out(store, clock):
+    lost, kept = claim_of(store, lease_s=LEASE_S), claim_of(store, lease_s=LEASE_S, owner="lives")
+    clock.now += 7
+    swept = store.sweeping.sweep(max_attempts=3, retry_delay_s=5.0, is_gone=lambda holder: holder == "me")
+    assert swept == Swept(requeued=(lost.job_id,))
+    assert find(store, kept.job_id).state is JobState.PREPARING
+    clock.now += 4
+    assert store.leases.claim(owner="next", lease_s=LEASE_S) is None
+    clock.now += 1  # the delay counts from when the loss was seen
+    assert store.leases.claim(owner="next", lease_s=LEASE_S).job_id == lost.job_id
+
+
+def test_a_job_that_was_taken_anew_since_its_holder_was_seen_to_be_gone_is_left_alone(store, clock):
+    claim = claim_of(store)
+
+    def is_gone(_holder):
+        store.leases.give_back(claim, delay_s=0.0)
+        assert store.leases.claim(owner="next", lease_s=LEASE_S).fence > claim.fence
+        return True
+
+    assert store.sweeping.sweep(max_attempts=3, retry_delay_s=5.0, is_gone=is_gone) == Swept()
+    assert find(store, claim.job_id).state is JobState.PREPARING
+
+
 def test_a_job_that_comes_back_is_hinted_when_its_time_has_come(store, clock):
     claim = claim_of(store)
     assert publish(store) == [claim.job_id]

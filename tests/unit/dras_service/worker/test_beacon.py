@@ -3,19 +3,15 @@ import subprocess
 import sys
 import time
 
-from dras_service.settings import ObservabilitySettings
 from dras_service.worker.beacon import Beacon, Gauges
+from dras_service.worker.between_forks import BetweenForks
 from integration.serving import wait_until
-
-
-def settings_of(parts):
-    observability = ObservabilitySettings(beacon_s=0.02)
-    return parts.settings.model_copy(update={"observability": observability})
 
 
 def test_a_worker_is_seen_while_it_lives_and_gone_when_it_has_ended(parts, monkeypatch):
     monkeypatch.setattr(parts.store.numbers._database, "now", time.time)
-    beacon = Beacon(settings_of(parts), gauges=lambda: {"resident_bytes": 1.0})
+    database = BetweenForks(parts.settings.store_url)
+    beacon = Beacon(database, every_s=0.02, gauges=lambda: {"resident_bytes": 1.0})
     beacon.start()
     wait_until(lambda: parts.store.numbers.workers() != (), within_s=10, what="a sign of life")
     assert parts.store.numbers.workers()[0].id.endswith(f":{os.getpid()}")
@@ -24,21 +20,10 @@ def test_a_worker_is_seen_while_it_lives_and_gone_when_it_has_ended(parts, monke
     assert parts.store.numbers.workers() == ()
 
 
-def test_a_database_that_is_away_does_not_end_the_thread(parts, tmp_path):
+def test_a_database_that_is_away_does_not_end_the_thread(tmp_path):
     (tmp_path / "file").write_text("no folder")
-    beacon = Beacon(parts.settings.model_copy(update={"data": tmp_path / "file"}), gauges=dict)
-    beacon.send()
-
-
-def test_a_fork_waits_for_the_write_and_finds_no_lock_held(parts):
-    beacon = Beacon(settings_of(parts), gauges=dict)
-    beacon.start()
-    for _ in range(20):
-        pid = os.fork()
-        if pid == 0:
-            os._exit(0 if beacon._writing.acquire(timeout=5) else 1)
-        assert os.waitpid(pid, 0)[1] == 0
-    beacon.stop()
+    database = BetweenForks(f"sqlite:///{tmp_path / 'file' / 'jobs.sqlite3'}")
+    Beacon(database, every_s=1.0, gauges=dict).send()
 
 
 def test_the_memory_of_a_process_and_its_children_is_summed_up():

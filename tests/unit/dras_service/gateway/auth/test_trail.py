@@ -1,0 +1,93 @@
+from dras_service.gateway.auth.trail import ACTIONS
+from dras_service.security.actions import Action
+from dras_service.store.errors import StoreUnavailable
+
+
+def entries(store):
+    return [(entry.action, entry.object, entry.outcome) for entry in store.audit.after(0)]
+
+
+def test_every_action_is_one_entry_with_its_object_and_its_end(client, bearer, store, finished):
+    caller = bearer("submit", "read", "cancel")
+    job = client.post(
+        "/v1/studies", content=b"abc", headers=caller | {"Content-Type": "application/dicom"}
+    ).json()["id"]
+    client.get(f"/v1/jobs/{finished}/result", headers=caller)
+    client.get(f"/v1/jobs/{finished}/artifacts/regions.csv", headers=caller)
+    client.get(f"/v1/jobs/{finished}/artifacts/DOE^JANE", headers=caller)
+    client.post(f"/v1/jobs/{job}/cancel", headers=caller)
+    client.delete(f"/v1/jobs/{job}", headers=caller)
+    client.get("/v1/jobs/DOE^JANE/result", headers=caller)
+    client.get(f"/v1/jobs/{job}", headers=caller)  # looks at no result, so it is no action
+    assert entries(store) == [
+        ("study.submit", job, "success"),
+        ("result.read", finished, "success"),
+        ("artifact.download", finished, "success"),
+        ("artifact.download", finished, "not_found"),
+        ("job.cancel", job, "success"),
+        ("job.purge", job, "denied"),
+        ("result.read", "-", "not_found"),
+    ]
+    assert "DOE" not in str(store.audit.after(0))
+    assert store.audit.first_broken() is None
+
+
+def test_a_failed_login_is_an_entry_without_the_address(client, store):
+    client.get("/v1/jobs", headers={"Authorization": "Bearer dras_no"})
+    (entry,) = store.audit.after(0)
+    assert (entry.action, entry.actor, entry.outcome) == ("login.fail", "unknown", "denied")
+    assert "testclient" not in str(entry)
+    assert entry.detail == '{"reason": "MALFORMED"}'
+
+
+def test_what_cannot_be_recorded_is_not_given(client, bearer, store, finished, monkeypatch):
+    def fail(*_args, **_fields):
+        raise StoreUnavailable("away")
+
+    caller = bearer("read")
+    monkeypatch.setattr(store.audit, "append", fail)
+    answer = client.get(f"/v1/jobs/{finished}/artifacts/regions.csv", headers=caller)
+    assert (answer.status_code, answer.json()["code"]) == (503, "NOT_READY")
+    assert "region" not in answer.text.replace("regions", "")
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_a_defect_is_recorded_as_a_failure(client, bearer, store, finished, monkeypatch):
+    def fail(*_args, **_fields):
+        raise RuntimeError("defect")
+
+    monkeypatch.setattr(store.jobs, "document", fail)
+    assert client.get(f"/v1/jobs/{finished}/result", headers=bearer("read")).status_code == 500
+    assert entries(store) == [("result.read", finished, "failed")]
+
+
+# Looking at where jobs are, and being told, is no action on a study; what is not listed here is one.
+NO_ACTION = {
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/v1/bundles",
+    "/v1/events",
+    "/v1/jobs",
+    "/v1/jobs/{job_id}",
+    "/v1/jobs/{job_id}/events",
+    "/v1/webhooks",
+    "/v1/webhooks/{webhook_id}",
+}
+
+
+def test_every_route_of_the_document_is_recorded_under_a_name_or_known_to_be_no_action(app):
+    operations = {(method.upper(), path) for path, item in app.openapi()["paths"].items() for method in item}
+    unnamed = {
+        (method, path)
+        for method, path in operations
+        if ("GET" if method == "HEAD" else method, path) not in ACTIONS
+        and not (method == "GET" and path in NO_ACTION)
+    }
+    assert not unnamed
+    assert set(ACTIONS) <= operations, "an entry of the table has lost its route"
+
+
+def test_no_two_kinds_of_action_share_a_name():
+    assert len(set(ACTIONS.values())) == len(ACTIONS)
+    assert Action.CHANGE_OTHER not in ACTIONS.values()

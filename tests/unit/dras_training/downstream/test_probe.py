@@ -1,0 +1,87 @@
+"""Probes on planted outcomes: what is there is found, what is not there is not, and the head gives the same."""
+
+import numpy as np
+import pytest
+
+from dras_model.encoder.heads import parse_head
+from dras_training.downstream.outcomes import Outcome
+from dras_training.downstream.probe import heads, judge
+from dras_training.downstream.representation import groups_of
+from unit.dras_training.downstream.conftest import TOLD_AT
+
+
+def number(people, values):
+    return Outcome("fev1", people, "regression", values)
+
+
+def test_a_number_that_the_mean_tells_is_found_and_calibrated(people, severity):
+    (found,) = judge(number(people, 60.0 - 20.0 * severity), "mean")
+    assert found.measure == "R²"
+    assert found.performance.low > 0.95
+    assert found.calibration.slope == pytest.approx(1.0, abs=0.05)
+
+
+def test_a_number_that_is_not_there_is_not_found(people):
+    noise = np.random.default_rng(3).normal(size=len(people))
+    (found,) = judge(number(people, noise), "regions")
+    assert found.performance.low < 0.0
+    assert found.performance.value < 0.15
+
+
+def test_what_one_region_tells_is_found_there_and_by_learnt_weights_better_than_by_the_mean(people, sick):
+    outcome = Outcome("sick", people, "classification", sick, ("no", "yes"))
+    auc = {each: judge(outcome, each)[0].performance.value for each in ("mean", "regions", "learned")}
+    assert auc["regions"] > 0.95
+    assert auc["learned"] > 0.95
+    assert auc["mean"] < auc["learned"]
+
+
+def test_learnt_weights_look_where_the_outcome_is_told(people, sick):
+    outcome = Outcome("sick", people, "classification", sick, ("no", "yes"))
+    (head,) = heads(outcome, judge(outcome, "learned"), cohort="invented", unit="")
+    assert int(np.argmax(head.attention.bias)) == TOLD_AT
+
+
+@pytest.mark.parametrize("pooling", ["mean", "regions", "learned"])
+def test_a_head_that_was_written_and_read_gives_each_person_what_the_model_fitted(people, severity, pooling):
+    outcome = number(people, severity)
+    (head,) = heads(outcome, judge(outcome, pooling), cohort="invented people", unit="%")
+    served = parse_head(head.model_dump_json().encode())
+    assert served == head
+    rows = [(people.embeddings[i], people.valid[i]) for i in range(len(people))]
+    given = np.array([served.estimate(*row) for row in rows])
+    # The oracle: weights times means, written out; NaN where a group of somebody is empty counts as the mean.
+    for (embeddings, valid), value in zip(rows, given, strict=True):
+        logits = np.zeros(len(valid))
+        if head.attention is not None:
+            logits = np.array(head.attention.bias) + np.nan_to_num(embeddings) @ head.attention.direction
+        total = head.intercept
+        for group, (weights, centre) in enumerate(zip(head.weights, head.centre, strict=True)):
+            members = [i for i in range(len(valid)) if valid[i] and head.groups[i] == group]
+            if members:
+                mean = np.average(embeddings[members], axis=0, weights=np.exp(logits[members]))
+                total += float(np.dot(weights, mean - centre))
+        assert value == pytest.approx(total, rel=1e-6, abs=1e-6)
+    assert np.corrcoef(given, severity)[0, 1] > 0.98
+
+
+def test_a_class_of_many_is_told_against_the_rest(people, severity):
+    third = np.searchsorted(np.quantile(severity, [1 / 3, 2 / 3]), severity).astype(np.float64)
+    outcome = Outcome("gold", people, "classification", third, ("0", "1", "2"))
+    found = judge(outcome, "mean")
+    assert [each.target for each in found] == ["gold-0", "gold-1", "gold-2"]
+    assert found[0].performance.value > 0.95
+    assert found[2].performance.value > 0.95
+    assert [each.n_events for each in found] == [30, 30, 30]
+
+
+def test_regions_are_both_sides_in_thirds_of_height(people, corners):
+    groups = groups_of(people, "regions")
+    assert sorted(np.bincount(groups)) == [2] * 6
+    assert all(len({tuple(corners[groups == g][:, 0])}) == 1 for g in range(6))
+    assert groups[:6].tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_somebody_without_a_valid_patch_gets_no_estimate(people, severity):
+    (head,) = heads(number(people, severity), judge(number(people, severity), "mean"), cohort="x", unit="")
+    assert head.estimate(people.embeddings[0], np.zeros_like(people.valid[0])) is None

@@ -1,0 +1,117 @@
+"""Invented people: who is in a cohort of phantoms, all of it from one seed, and what is true of each.
+
+Build, breath, disease and scanner vary independently, so that none can be told from another. What happens to them
+later is invented, too: a survival whose hazard is known, to try an analysis on. No epidemiology is claimed.
+"""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dras_model.imaging.phantom import Build, Emphysema, PhantomSpec
+from dras_model.imaging.phantom.spec import COVERAGE_MM, EmphysemaKind, Kernel
+from dras_model.outputs.folder import new_file
+from dras_model.results.study import Region
+from dras_training.recipe import Phantoms
+
+DISEASED = (EmphysemaKind.CENTRILOBULAR, EmphysemaKind.PARASEPTAL, EmphysemaKind.PANLOBULAR)
+HEALTHY, SHARP, EVERYWHERE, SLENDER = 0.25, 0.25, 0.5, 0.5  # shares of the people
+SEVERITY = (0.02, 0.35)  # of the lung voxels, as many mild as severe ones: drawn from their logarithms
+# How much of all lung voxels emphysema of one place may take: a lung is about half of them, a third of both a
+# third; and a cyst under the pleura needs pleura.
+ROOM = {Region.WHOLE: 0.35, Region.RIGHT: 0.2, Region.LEFT: 0.2, Region.APICAL: 0.12, Region.BASAL: 0.12}
+PARASEPTAL_ROOM = 0.2  # of that
+THICKNESSES_MM = (1.25, 2.5, 3.75, 5.0)
+FOLLOWED_YEARS = 8.0
+RISK = {  # log hazard per whole lung lost; paraseptal cysts are taken for the harmless ones
+    EmphysemaKind.CENTRILOBULAR: 8.0,
+    EmphysemaKind.PANLOBULAR: 12.0,
+    EmphysemaKind.PARASEPTAL: 2.0,
+}
+BASE_HAZARD = 0.06  # deaths a year among the healthy
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One phantom, and how long it lives: `died` is False where `years` is when it was last seen."""
+
+    name: str
+    spec: PhantomSpec
+    years: float
+    died: bool
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """What is true of the person, as a row of a table; `severity` in % of the lung voxels."""
+        spec = self.spec
+        return {
+            "subject": self.name,
+            "subtype": spec.emphysema.kind.value,
+            "severity": round(100.0 * spec.emphysema.fraction, 4),
+            "place": spec.emphysema.place.value,
+            "inflation": round(spec.inflation, 4),
+            "size": round(spec.build.size, 4),
+            "narrowing": round(spec.build.narrowing, 4),
+            "kernel": spec.kernel.value,
+            "noise_hu": round(spec.noise_hu, 2),
+            "thickness_mm": spec.thickness_mm,
+            "years": round(self.years, 3),
+            "died": int(self.died),
+        }
+
+
+def invent(cohort: Phantoms) -> Iterator[Person]:
+    """Yield the people of a cohort: the same on every machine, and each the same in a cohort of any size."""
+    return (_person(cohort.seed + i, cohort) for i in range(cohort.count))
+
+
+def write_truth(cohort: Phantoms, path: Path) -> int:
+    """Write a row a person to a CSV file; return how many. Raises SetupRefused OUTPUT_NOT_WRITABLE."""
+    rows = [person.row for person in invent(cohort)]
+    with new_file(path, overwrite=True) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, rows[0], lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    return len(rows)
+
+
+def _person(seed: int, cohort: Phantoms) -> Person:
+    generator = np.random.Generator(np.random.PCG64([seed, 0x9A7]))
+    spec = PhantomSpec(
+        seed=seed,
+        n_slices=cohort.n_slices,
+        matrix=cohort.matrix,
+        slice_mm=COVERAGE_MM / cohort.n_slices,
+        emphysema=_emphysema(generator),
+        build=_build(generator),
+        inflation=float(generator.uniform(0.85, 1.05)),
+        noise_hu=float(generator.uniform(5.0, 30.0)),
+        kernel=Kernel.SHARP if generator.random() < SHARP else Kernel.SOFT,
+        thickness_mm=float(generator.choice(THICKNESSES_MM)),
+    )
+    disease = spec.emphysema
+    hazard = BASE_HAZARD * np.exp(RISK.get(disease.kind, 0.0) * disease.fraction)
+    dies, leaves = generator.exponential(1.0 / hazard), generator.uniform(0.5, 1.0) * FOLLOWED_YEARS
+    return Person(f"phantom-{seed:05}", spec, years=float(min(dies, leaves)), died=bool(dies <= leaves))
+
+
+def _emphysema(generator: np.random.Generator) -> Emphysema:
+    sick, everywhere = generator.random() >= HEALTHY, generator.random() < EVERYWHERE
+    kind = DISEASED[int(generator.integers(len(DISEASED)))]
+    places = tuple(ROOM)
+    place = Region.WHOLE if everywhere else places[int(generator.integers(1, len(places)))]
+    fraction = float(np.exp(generator.uniform(*np.log(SEVERITY))))
+    room = ROOM[place] * (PARASEPTAL_ROOM if kind is EmphysemaKind.PARASEPTAL else 1.0)
+    return Emphysema(kind, min(fraction, room), place) if sick else Emphysema()
+
+
+def _build(generator: np.random.Generator) -> Build:
+    """Half of the people are smaller and narrower at the base, as women are; the two halves overlap."""
+    slender = generator.random() < SLENDER
+    size = generator.normal(0.93 if slender else 1.0, 0.025)
+    narrowing = generator.normal(0.06 if slender else 0.0, 0.02)
+    return Build(float(np.clip(size, 0.85, 1.05)), float(np.clip(narrowing, -0.04, 0.12)))

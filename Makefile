@@ -10,11 +10,7 @@ PYTEST_ARGS ?= -n auto --dist loadfile
 #   make test TORCH="torch==2.13.0+cpu --extra-index-url <index of CPU builds>"
 TORCH ?= torch==2.13.0
 
-<<<<<<< HEAD
-.PHONY: help setup setup-dev demo test check format schema docs bench soak images-check lock supply-chain clean
-=======
-.PHONY: help setup setup-dev demo test check format schema docs bench contract soak clean
->>>>>>> main
+.PHONY: help setup setup-dev demo test check format schema docs bench contract soak images-check lock supply-chain clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14

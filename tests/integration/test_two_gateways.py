@@ -103,6 +103,7 @@ def test_gateways_are_exchanged_one_after_the_other_and_no_request_fails(tmp_pat
         proxy.process.terminate()
         proxy.process.wait(30)
         for serving in gateways:
-            serving.stop()
+            if serving.process.poll() is None:
+                serving.stop()
     assert set(statuses) == {202}, statuses
     assert rows == [(statuses[202],)]

@@ -69,4 +69,4 @@ def _recorder(store: Store, salt: bytes) -> RecordFailure:
 
 
 def _templates(app: FastAPI) -> Callable[[], Iterable[str]]:
-    return lambda: app.openapi()["paths"]
+    return lambda: (*app.openapi()["paths"], *app.state.undocumented)

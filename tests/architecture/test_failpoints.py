@@ -27,8 +27,9 @@ def _name(call: ast.Call) -> str:
 
 
 def _is_step(call: ast.Call) -> bool:
-    # A string's `replace` takes two, a path's one.
-    return _name(call) in STEPS_OUTSIDE and not (_name(call) == "replace" and len(call.args) != 1)
+    # A string's `replace` takes two, a dataclass's has names, a path's takes one.
+    elsewhere = _name(call) == "replace" and (len(call.args) != 1 or call.keywords)
+    return _name(call) in STEPS_OUTSIDE and not elsewhere
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SERVICE).as_posix())

@@ -1,6 +1,6 @@
 """The gateway put together from its parts. Importing this starts nothing."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -94,22 +94,10 @@ def create_app(
     intake = Intake(
         store=store, blobs=blobs, wake_publisher=background.wake_publisher, admission=admission, limits=limits
     )
-    lookup = Lookup(store.jobs, retry_after_s=limits.retry_after_s)
-    v1 = APIRouter(
-        prefix="/v1", dependencies=[Depends(authenticated)], responses=responses(*AUTHENTICATION_PROBLEMS)
-    )
-    v1.include_router(studies_router(intake, Inspector(blobs, limits)))
-    v1.include_router(jobs_router(lookup, store.ending, wake_sweeper=background.wake_sweeper))
-    v1.include_router(results_router(lookup, blobs))
-    v1.include_router(similar_router(lookup, store.neighbours))
-    v1.include_router(events_router(hub, lookup))
-    v1.include_router(webhooks_router(store.webhooks, limits.webhooks))
-    v1.include_router(bundles_router(store.bundles))
-    app.include_router(v1)
-    made = Results(store.jobs, blobs)
-    web = DicomWeb(intake, made, lambda: background.room)
-    items = WorkItems(store.submission, store.jobs, store.ending, made)
-    for router in (storing_router(web), results_of_router(web), workitems_router(items)):
+    for router in (
+        _jobs_by_http(intake, background, hub, store=store, blobs=blobs, settings=settings),
+        *_jobs_by_dicomweb(intake, background, store=store, blobs=blobs),
+    ):
         app.include_router(router, dependencies=[Depends(authenticated)])
     app.include_router(page_router())
     app.include_router(
@@ -118,6 +106,40 @@ def create_app(
     app.state.metrics = add_guards(app, store=store, settings=settings, tracing=tracing or NoTracing())
     app.add_middleware(Turnstile, uploads=_UPLOADS)
     return app
+
+
+def _jobs_by_http(
+    intake: Intake,
+    background: Background,
+    hub: EventHub,
+    *,
+    store: Store,
+    blobs: BlobStore,
+    settings: Settings,
+) -> APIRouter:
+    """Return everything under /v1."""
+    limits = settings.gateway
+    lookup = Lookup(store.jobs, retry_after_s=limits.retry_after_s)
+    v1 = APIRouter(prefix="/v1", responses=responses(*AUTHENTICATION_PROBLEMS))
+    v1.include_router(studies_router(intake, Inspector(blobs, limits)))
+    v1.include_router(jobs_router(lookup, store.ending, wake_sweeper=background.wake_sweeper))
+    v1.include_router(results_router(lookup, blobs))
+    v1.include_router(similar_router(lookup, store.neighbours))
+    v1.include_router(events_router(hub, lookup))
+    v1.include_router(webhooks_router(store.webhooks, limits.webhooks))
+    v1.include_router(bundles_router(store.bundles))
+    return v1
+
+
+def _jobs_by_dicomweb(
+    intake: Intake, background: Background, *, store: Store, blobs: BlobStore
+) -> Iterator[APIRouter]:
+    """Yield images in, results out, and runs as work items."""
+    made = Results(store.jobs, blobs)
+    web = DicomWeb(intake, made, lambda: background.room)
+    yield storing_router(web)
+    yield results_of_router(web)
+    yield workitems_router(WorkItems(store.submission, store.jobs, store.ending, made))
 
 
 def _standing(store: Store, tenant: str) -> Standing:

@@ -12,11 +12,16 @@ import struct
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 
 import pydicom
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from pynetdicom import AE, _config
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode
@@ -138,7 +143,6 @@ def test_n1_a_sop_instance_uid_that_is_none_never_becomes_a_path(node: Node, tmp
 
 def _raw_store(node: Node, image: Path, name: str) -> int | None:
     """Send a C-STORE whose command names `name`, which no library would."""
-
 
     original = pydicom.dcmread(image)
     link = association(node)
@@ -315,6 +319,50 @@ def test_what_was_acknowledged_survives_kill_9_and_goes_on_after_a_restart(tmp_p
         wait_until(lambda: not node.waiting(), within_s=60, what="the room is empty")
     finally:
         node.end()
+
+
+def test_tls_and_a_disk_below_its_reserve(tmp_path: Path) -> None:
+    """A client without TLS gets nowhere; one with it is told 0xA700, and nothing half stored stays."""
+    certificate, key = _self_signed(tmp_path)
+    tls = f'tls = {{ certificate = "{certificate}", key = "{key}" }}'
+    node = Node(tmp_path, f"{tls}\n{CONFIG}", DRAS_GATEWAY__LEAST_FREE_BYTES=str(1 << 60))
+    try:
+        study = tiny_study(tmp_path / "study", 210, n_slices=1)
+        encrypted = ["+tla", "+cf", str(certificate)]
+        sent = storescu(node, study, options=[*encrypted, "-v"])
+        assert "Refused: OutOfResources" in sent.stdout + sent.stderr  # DCMTK's words for 0xA7xx
+        assert storescu(node, study).returncode != 0
+        assert node.waiting() == []
+        assert not list(node.data.glob("gathering/*/arriving/*"))
+    finally:
+        assert node.end() == 0
+
+
+def _self_signed(folder: Path) -> tuple[Path, Path]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "certificate.pem", folder / "key.pem"
+    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return paths
 
 
 def test_garbage_of_every_kind_never_ends_the_listener(node: Node, tmp_path: Path) -> None:

@@ -34,7 +34,8 @@ from dras_model.outputs.exports import DEFAULTS, EXPORTS, write_exports
 from dras_model.outputs.extraction import Extraction, write_all, write_images, write_result
 from dras_model.outputs.masks import Masks
 from dras_model.outputs.view import take_view, write_view
-from dras_model.pipeline import encode, finish, prepare
+from dras_model.pipeline import encode, finish
+from dras_model.preparing import prepare
 
 T = TypeVar("T")
 Times = dict[str, list[tuple[float, float]]]  # seconds on the clock and of the processor

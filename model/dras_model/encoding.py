@@ -8,9 +8,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dras_model.encoder.bundle import Bundle
 from dras_model.encoder.heads import Head
+from dras_model.encoder.manifest import Untrained
 from dras_model.encoder.runtime import Encoder
-from dras_model.results.study import Record, Region, Score, StudyResult, WeightsProvenance
+from dras_model.results.codes import Code
+from dras_model.results.study import Record, Region, Score, StudyResult, StudyWarning, WeightsProvenance
 
 ESTIMATE = "ESTIMATE-"  # begins the code of a score that a head gives
 NO_PATCH = "no valid patch lies where the head looks"
@@ -82,3 +85,11 @@ class Encoding(Record):
                 "scores": (*result.scores, *given),
             }
         )
+
+
+def weights_warnings(bundle: Bundle) -> list[StudyWarning]:
+    """Return what has to be said of any result of a bundle, before a patch is encoded."""
+    training = bundle.manifest.training
+    if isinstance(training, Untrained):
+        return [StudyWarning.of(Code.UNTRAINED_WEIGHTS, seed=training.seed)]
+    return []

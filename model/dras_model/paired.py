@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from dras_model import __version__
+from dras_model.clock import Clock
 from dras_model.imaging import deformable
 from dras_model.imaging.atlas import ORIENTATION
 from dras_model.imaging.deformable import Deformation, Scan, register
@@ -22,7 +23,7 @@ from dras_model.imaging.volume import LabelMap, Volume
 from dras_model.outputs.folder import new_folder
 from dras_model.outputs.pairing import write_pair, write_pair_result
 from dras_model.outputs.prm_picture import PairImages
-from dras_model.pipeline import Clock, describe_grid
+from dras_model.pipeline import describe_grid
 from dras_model.results.codes import Code
 from dras_model.results.errors import StudyRefused
 from dras_model.results.pair import PairedScan, PairProvenance, PairResult

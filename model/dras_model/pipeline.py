@@ -5,11 +5,6 @@ it says what follows what, how long it took and what is told about it.
 """
 
 import platform
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,28 +13,18 @@ from numpy.typing import NDArray
 
 from dras_model import __version__
 from dras_model.choices import Choices
+from dras_model.clock import Clock
 from dras_model.encoder.bundle import Bundle
-from dras_model.encoder.manifest import Untrained
 from dras_model.encoder.runtime import Encoder
-from dras_model.encoding import Encoding
+from dras_model.encoding import Encoding, weights_warnings
 from dras_model.imaging.atlas import Atlas
-from dras_model.imaging.given_lungs import given_lungs
-from dras_model.imaging.label_map import read_label_map
-from dras_model.imaging.lungs import Lungs, Segmenter, segment_lungs
-from dras_model.imaging.orientation import orientation_warnings
-from dras_model.imaging.parallel import one_blas_thread
-from dras_model.imaging.patches import LEAST_INSIDE, LEAST_LUNG, Patches, cut_patches
-from dras_model.imaging.registration import Alignment, align
-from dras_model.imaging.scope import scope_warnings
-from dras_model.imaging.segmenters import load_segmenter
-from dras_model.imaging.study import StudyHeader, read_header, read_study
-from dras_model.imaging.volume import Grid, LabelMap, Volume
-from dras_model.outputs.dicom.source import require_described
+from dras_model.imaging.patches import LEAST_INSIDE, LEAST_LUNG
+from dras_model.imaging.study import read_header
+from dras_model.imaging.volume import Grid
 from dras_model.outputs.extraction import Extraction, write_all, write_result
 from dras_model.outputs.folder import new_folder
 from dras_model.outputs.report.page import DEFAULT_PAGE, Page
-from dras_model.peak_memory import forget_peak, peak_rss_mb
-from dras_model.results.codes import Code
+from dras_model.preparing import Prepared, prepare
 from dras_model.results.progress import Report, silent
 from dras_model.results.region_codes import REGION_CODES
 from dras_model.results.study import (
@@ -48,77 +33,13 @@ from dras_model.results.study import (
     Inspection,
     Provenance,
     Quality,
-    Score,
     Stage,
     StudyResult,
-    StudyWarning,
 )
 from dras_model.scores.acquisition import acquisition_warnings
-from dras_model.scores.scoring import Scoring, score_scan
 
 COMPLETE = 0.9  # of the patches are valid in a result that is not called partial
 _LIBRARIES = ("numpy", "scipy", "SimpleITK", "pydicom", "nibabel")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
-    """What the CPU makes of a study before any weights are involved."""
-
-    choices: Choices
-    header: StudyHeader
-    input_sha256: str
-    volume: Volume
-    lungs: Lungs
-    alignment: Alignment
-    patches: Patches
-    scoring: Scoring
-
-    @property
-    def scores(self) -> tuple[Score, ...]:
-        """Every score of the scan."""
-        return self.scoring.scores
-
-    @property
-    def warnings(self) -> tuple[StudyWarning, ...]:
-        """Every warning of the scan."""
-        return self.scoring.warnings
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Cut:
-    """A study whose patches are cut, and that nothing has been measured in."""
-
-    header: StudyHeader
-    input_sha256: str
-    volume: Volume
-    lungs: Lungs
-    lobes: LabelMap | None
-    alignment: Alignment
-    patches: Patches
-
-
-@dataclass(slots=True)
-class Clock:
-    """Seconds per stage, and the stage's start and end told to whoever listens; one for each study."""
-
-    report: Report = silent
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        forget_peak()
-
-    @contextmanager
-    def stage(self, stage: Stage) -> Iterator[None]:
-        """Time one stage and report 0 and 1 around it."""
-        self.report(stage, 0.0)
-        started = time.perf_counter()
-        yield
-        self.seconds[stage.value] = time.perf_counter() - started
-        self.report(stage, 1.0)
-
-    def summary(self) -> dict[str, float]:
-        """Seconds per stage so far, their total, and the peak memory in MB since this clock was made."""
-        return {**self.seconds, "total": sum(self.seconds.values()), "peak_rss_mb": peak_rss_mb()}
 
 
 def inspect(source: Path, *, series_uid: str | None = None) -> Inspection:
@@ -131,86 +52,6 @@ def inspect(source: Path, *, series_uid: str | None = None) -> Inspection:
         geometry=describe_grid(header.grid),
         warnings=(*header.warnings, *acquisition_warnings(header.acquisition, header.grid)),
     )
-
-
-def prepare(
-    source: Path,
-    *,
-    atlas: Atlas,
-    choices: Choices | None = None,
-    clock: Clock | None = None,
-) -> Prepared:
-    """Read, segment (by `find_lungs` without another), align, cut and measure. Raises StudyRefused.
-
-    Raises SetupRefused where the segmenter is at fault.
-    """
-    with one_blas_thread():
-        return _prepare(source, atlas, choices=choices or Choices(), clock=clock or Clock())
-
-
-def cut(source: Path, *, atlas: Atlas, choices: Choices | None = None, clock: Clock | None = None) -> Cut:
-    """Do what `prepare` does, but for the scores: patches do not depend on them. Raises as `prepare` does."""
-    with one_blas_thread():
-        return _cut(source, atlas, choices=choices or Choices(), clock=clock or Clock())
-
-
-def _prepare(source: Path, atlas: Atlas, *, choices: Choices, clock: Clock) -> Prepared:
-    found = _cut(source, atlas, choices=choices, clock=clock)
-    with clock.stage(Stage.SCORES):
-        scoring = score_scan(
-            found.volume,
-            found.lungs,
-            header=found.header,
-            registration=found.alignment.quality,
-            patches=found.patches,
-            lobes=found.lobes,
-            choices=choices.scoring,
-        )
-    return Prepared(
-        choices=choices,
-        header=found.header,
-        input_sha256=found.input_sha256,
-        volume=found.volume,
-        lungs=found.lungs,
-        alignment=found.alignment,
-        patches=found.patches,
-        scoring=scoring,
-    )
-
-
-def _cut(source: Path, atlas: Atlas, *, choices: Choices, clock: Clock) -> Cut:
-    segmenter = _segmenter(choices)
-    with clock.stage(Stage.READ):
-        study = read_study(
-            source,
-            series_uid=choices.series_uid,
-            described=choices.dicom,
-            report=partial(clock.report, Stage.READ),
-        )
-        if choices.dicom:
-            require_described(study.header, source)
-        volume = study.volume.oriented(atlas.orientation)
-        lobe_mask = choices.scoring.lobes
-        lobes = None if lobe_mask is None else read_label_map(lobe_mask, volume.grid)
-    header, input_sha256 = study.header, study.input_sha256
-    del study  # the native order of the voxels is not needed any more
-    with clock.stage(Stage.LUNGS):
-        lungs = segment_lungs(volume, segmenter)
-        given = choices.lung_mask is not None
-        seen = (*scope_warnings(volume, lungs, given=given), *orientation_warnings(volume, lungs))
-        header = replace(header, warnings=(*header.warnings, *seen))
-    with clock.stage(Stage.REGISTRATION):
-        alignment = align(atlas, lungs.map)
-    with clock.stage(Stage.PATCHES):
-        patches = cut_patches(volume, lungs, atlas, alignment)
-    return Cut(header, input_sha256, volume, lungs, lobes, alignment, patches)
-
-
-def _segmenter(choices: Choices) -> Segmenter | None:
-    """Return what finds the lungs: the mask given, the segmenter named, or None for ours."""
-    if choices.lung_mask is not None:
-        return given_lungs(choices.lung_mask, choices.lung_labels)
-    return None if choices.segmenter is None else load_segmenter(choices.segmenter)
 
 
 def encode(
@@ -241,7 +82,7 @@ def finish(
 
 def describe(prepared: Prepared, bundle: Bundle) -> StudyResult:
     """Return the result as far as it is known before any patch is encoded; `Encoding` adds what is missing."""
-    warnings = [*prepared.warnings, *_weights_warnings(bundle)]
+    warnings = [*prepared.warnings, *weights_warnings(bundle)]
     quality = prepared.patches.quality
     complete = quality.n_valid >= COMPLETE * quality.n_patches
     return StudyResult(
@@ -328,10 +169,3 @@ def _provenance(prepared: Prepared, bundle: Bundle) -> Provenance:
         platform=f"{platform.system()} {platform.machine()}",
         options=choices.options(),
     )
-
-
-def _weights_warnings(bundle: Bundle) -> list[StudyWarning]:
-    training = bundle.manifest.training
-    if isinstance(training, Untrained):
-        return [StudyWarning.of(Code.UNTRAINED_WEIGHTS, seed=training.seed)]
-    return []

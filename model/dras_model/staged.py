@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dras_model.choices import Choices
+from dras_model.clock import Clock
 from dras_model.encoder.batches import Study
 from dras_model.encoder.bundle import Bundle, bundle_refused
 from dras_model.encoder.runtime import Encoder
@@ -29,7 +30,8 @@ from dras_model.outputs.masks import Masks
 from dras_model.outputs.report.page import DEFAULT_PAGE, Page
 from dras_model.outputs.stored import Parts, StoredResult
 from dras_model.peak_memory import forget_peak, peak_rss_mb
-from dras_model.pipeline import Clock, describe, prepare
+from dras_model.pipeline import describe
+from dras_model.preparing import prepare
 from dras_model.results.progress import Report, silent
 from dras_model.results.study import Record, Stage, StudyResult
 

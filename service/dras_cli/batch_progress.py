@@ -11,19 +11,31 @@ from typing import NamedTuple
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from dras_service.batch.events import Ended, Event, Hear, Looking, Planned, Progress, Tabling
 
 _PLAIN_S = 15.0  # between two lines where standard error is no terminal
+_LINES_S = 2.0  # between two lines of JSON that tell how far it is
+_FREQUENT = (Looking, Progress, Tabling)
 _MOST_NAME = 28
 
 
 @contextmanager
 def batch_lines() -> Iterator[Hear]:
     """Yield what writes each event as a line of JSON to standard output."""
-    yield lambda event: click.echo(json.dumps(event.document()))
+    said_at = 0.0
+
+    def say(event: Event) -> None:
+        nonlocal said_at
+        if isinstance(event, _FREQUENT):
+            if time.monotonic() - said_at < _LINES_S:
+                return
+            said_at = time.monotonic()
+        click.echo(json.dumps(event.document()))
+
+    yield say
 
 
 @contextmanager
@@ -36,7 +48,7 @@ def batch_screen() -> Iterator[Hear]:
     columns = (
         TextColumn("{task.description:<30}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]}"),
         TimeElapsedColumn(),
         TextColumn("{task.fields[note]}"),
     )
@@ -49,38 +61,31 @@ class _Screen:
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
-        self._main = bars.add_task("looking for studies", total=None, note="")
+        self._main = bars.add_task("looking for studies", total=None, count="", note="")
         self._lines: dict[str, TaskID] = {}
 
     def __call__(self, event: Event) -> None:
         match event:
             case Looking():
-                self._bars.update(self._main, completed=event.n_files, note="files")
+                self._show("looking for studies", count=f"{event.n_files} files")
             case Planned():
                 self._bars.console.print(_plan(event))
-                self._bars.update(
-                    self._main,
-                    description="studies",
-                    total=event.total,
-                    completed=event.done + event.failed,
-                    note="",
-                )
             case Ended(code=str()):
                 self._bars.console.print(f"[yellow]{escape(_failure(event))}[/yellow]")
             case Progress():
-                done = event.done + event.failed
-                failed = f"{event.failed} failed, " if event.failed else ""
-                self._bars.update(self._main, completed=done, note=failed + _pace(event))
+                ended = event.done + event.failed
+                note = f"{event.failed} failed, {_pace(event)}" if event.failed else _pace(event)
+                self._show("studies", ended / max(event.total, 1), count=f"{ended}/{event.total}", note=note)
                 self._show_running(event.running)
             case Tabling():
                 self._show_running({})
-                self._bars.update(
-                    self._main,
-                    description="table of the cohort",
-                    total=1.0,
-                    completed=event.fraction,
-                    note="",
-                )
+                self._show("table of the cohort", event.fraction)
+
+    def _show(self, what: str, fraction: float | None = None, *, count: str = "", note: str = "") -> None:
+        total = None if fraction is None else 1.0
+        self._bars.update(
+            self._main, description=what, total=total, completed=fraction or 0.0, count=count, note=note
+        )
 
     def _show_running(self, running: dict[str, str]) -> None:
         for case in [case for case in self._lines if case not in running]:
@@ -88,7 +93,7 @@ class _Screen:
         for case, stage in running.items():
             if case not in self._lines:
                 name = escape(f"  {case[:_MOST_NAME]}")
-                self._lines[case] = self._bars.add_task(name, total=None, note="")
+                self._lines[case] = self._bars.add_task(name, total=None, count="", note="")
             self._bars.update(self._lines[case], note=stage)
 
 

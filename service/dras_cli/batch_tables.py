@@ -54,6 +54,8 @@ def print_checked(job: BatchJob, *, n_places: int, manifest: Manifest | None) ->
     """Print what a batch would do."""
     if job.source.folder is not None:
         click.echo(f"Studies below {job.source.folder}.")
+    if job.source.pacs is not None and manifest is None:
+        click.echo(f"Studies of the PACS {job.source.pacs.peer}.")
     if manifest is not None:
         carried = f", carrying {', '.join(manifest.carried)}" if manifest.carried else ""
         click.echo(f"{len(manifest.rows)} studies named by {job.source.manifest}{carried}.")

@@ -202,6 +202,11 @@ _OF_STATUS: Mapping[int, type[ProblemError]] = {
 }  # of a code that is newer than this SDK
 
 
+def codes_of(kind: type[ProblemError]) -> tuple[ProblemCode, ...]:
+    """Return the codes of the service that an error stands for."""
+    return _CODES.get(kind, ())
+
+
 @contextmanager
 def translated(address: str) -> Iterator[None]:
     """Turn any exception of the HTTP library into one of this module. `address` is what was spoken to."""

@@ -16,7 +16,7 @@ def read_table(file: BinaryIO) -> "DataFrame":
     import pandas as pd  # noqa: PLC0415 - see the top
 
     try:
-        return pd.read_csv(file, float_precision="round_trip")
+        return pd.read_csv(file, engine="python")  # whose floats are Python's: exact
     except ValueError as error:  # pandas' own errors are of this kind
         raise UnexpectedAnswer("The table is no CSV.") from error
 

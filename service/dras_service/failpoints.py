@@ -49,6 +49,9 @@ TRANSACTIONS = (
 STEPS = (
     "adopt_study",
     "keep_study",
+    "begin_study",
+    "gather_image",
+    "take_study",
     "keep_draft",
     "keep_outputs",
     "remove_study",

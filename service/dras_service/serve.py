@@ -1,7 +1,8 @@
 """`dras serve`: gateway and worker as one command, on one machine, with nothing to install.
 
 The gateway runs in this process, the worker in one of its own that is started again when it dies.
-Both end with this process. Without authentication nothing but loopback is bound.
+Both end with this process. Where workers run elsewhere, `with_worker=False` leaves it at the gateway.
+Without authentication nothing but loopback is bound.
 """
 
 import asyncio
@@ -24,55 +25,57 @@ from dras_service.operation import metrics_port, recorded
 from dras_service.queue.app import create_celery
 from dras_service.queue.hints import Hints
 from dras_service.settings import GatewaySettings, Settings
-from dras_service.store.engine import open_engine
 from dras_service.store.errors import StoreError
-from dras_service.store.opening import open_blobs
-from dras_service.store.store import Store
+from dras_service.store.opening import check_blobs, open_blobs, open_store
 from dras_service.supervisor import WorkerProcess
 
 _log = logging.getLogger(__name__)
 
 
-def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
+def serve(settings: Settings, *, announce: Callable[[str], None], with_worker: bool = True) -> None:
     """Serve until SIGINT or SIGTERM; `announce` gets the URL once everything is ready.
 
-    Raises CannotServe: INSECURE_BIND, ADDRESS_IN_USE, WORKER_NOT_STARTED, and what the worker's self-test finds.
+    Raises CannotServe: INSECURE_BIND, ADDRESS_IN_USE, WORKER_NOT_STARTED, what opening database and blobs finds,
+    and what the worker's self-test does.
     """
     check_binding(settings)
     _raise_descriptor_limit()
     with _listen(settings) as listener:
         try:
-            asyncio.run(_serve(settings, listener, announce))
+            asyncio.run(_serve(settings, listener, announce, with_worker=with_worker))
         except StoreError as error:
             raise CannotServe(
                 "STORE_UNAVAILABLE", "The database cannot be reached or written; `dras doctor` says more."
             ) from error
 
 
-async def _serve(settings: Settings, listener: socket.socket, announce: Callable[[str], None]) -> None:
-    store = Store(
-        open_engine(settings.store_url, busy_timeout_s=settings.store.busy_timeout_s),
-        first_queue=settings.first_queue,
-    )
-    store.migrate()
+async def _serve(
+    settings: Settings, listener: socket.socket, announce: Callable[[str], None], *, with_worker: bool
+) -> None:
+    store = open_store(settings)
+    check_blobs(settings)
     blobs = open_blobs(settings)
     blobs.prepare()
     hints = Hints(create_celery(settings))
     tracing = open_tracing(settings.observability, service="dras-gateway")
     app = create_app(store=store, blobs=blobs, hints=hints, settings=settings, tracing=tracing)
     server = _Server(guarded(app, settings), settings.gateway, app.state.door)
-    worker = WorkerProcess(settings)
+    worker = WorkerProcess(settings) if with_worker else None
     try:
         with recorded(store), metrics_port(app.state.metrics, settings.observability):
             await _until_stopped(server, worker, listener, announce)
     finally:
-        await worker.stop()
+        if worker is not None:
+            await worker.stop()
         tracing.close()
         store.close()
 
 
 async def _until_stopped(
-    server: "_Server", worker: WorkerProcess, listener: socket.socket, announce: Callable[[str], None]
+    server: "_Server",
+    worker: WorkerProcess | None,
+    listener: socket.socket,
+    announce: Callable[[str], None],
 ) -> None:
     loop = asyncio.get_running_loop()
     stopping: set[asyncio.Task[None]] = set()
@@ -89,10 +92,14 @@ async def _until_stopped(
         await working
 
 
-async def _work(worker: WorkerProcess, announce: Callable[[], None]) -> None:
-    await worker.start()
-    announce()
-    await worker.keep_alive()
+async def _work(worker: WorkerProcess | None, announce: Callable[[], None]) -> None:
+    if worker is None:
+        announce()
+        await asyncio.Event().wait()  # until it is cancelled
+    else:
+        await worker.start()
+        announce()
+        await worker.keep_alive()
 
 
 class _Server(Server):
@@ -101,7 +108,7 @@ class _Server(Server):
     def __init__(self, app: ASGIApp, settings: GatewaySettings, door: Door) -> None:
         super().__init__(app, settings)
         self._door = door
-        self._grace_s = settings.shutdown_grace_s
+        self._limits = settings
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -112,7 +119,8 @@ class _Server(Server):
         if self._door.is_shut:
             self.force_exit = True
         else:
-            await self._door.shut(within_s=self._grace_s)
+            limits = self._limits
+            await self._door.shut(within_s=limits.shutdown_grace_s, notice_s=limits.shutdown_notice_s)
         self.should_exit = True
 
 

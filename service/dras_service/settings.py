@@ -84,6 +84,13 @@ class WebhookSettings(_Topic):
     max_attempts: int = Field(12, ge=1, description="before a delivery is given up as a dead letter")
 
 
+class DicomWebSettings(_Topic):
+    """Studies that come by STOW-RS, in as many requests as their sender likes."""
+
+    quiet_s: Seconds = Field(20.0, description="after the last image of a study it is complete")
+    most_wait_s: Seconds = Field(7200.0, description="after the first image it is taken for complete")
+
+
 class GatewaySettings(_Topic):
     """The HTTP interface and its limits."""
 
@@ -111,8 +118,12 @@ class GatewaySettings(_Topic):
     )
     event_poll_s: Seconds = Field(0.25, description="between two looks at the events of all listeners")
     retry_after_s: Seconds = 1.0
+    shutdown_notice_s: float = Field(
+        0.0, ge=0, description="in which only /readyz says that it stops; more than a proxy's interval"
+    )
     shutdown_grace_s: Seconds = 5.0
     webhooks: WebhookSettings = WebhookSettings()
+    dicomweb: DicomWebSettings = DicomWebSettings()
 
 
 class WorkerSettings(_Topic):
@@ -269,6 +280,11 @@ class Settings(BaseSettings):
         return self.blobs.folder or self.data / "blobs"
 
     @property
+    def gathering_folder(self) -> Path:
+        """Where studies lie that come image by image, until they are complete."""
+        return self.data / "gathering"
+
+    @property
     def queue_folder(self) -> Path:
         """Where the `filesystem://` broker keeps its messages."""
         return self.data / "queue"
@@ -290,7 +306,18 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        names = ", ".join(".".join(str(part) for part in fault["loc"]) for fault in error.errors())
-        raise CannotServe("SETTINGS_INVALID", f"These settings are invalid: {names}.") from error
+        # The names and what is expected: a value may be a secret.
+        faults = (
+            f"{_variable(fault['loc'])} ({fault['msg']})" for fault in error.errors(include_input=False)
+        )
+        raise CannotServe(
+            "SETTINGS_INVALID",
+            f"These settings are invalid: {', '.join(faults)}; docs/settings.md lists all.",
+        ) from error
     except SettingsError as error:
         raise CannotServe("SETTINGS_INVALID", "A setting of several parts is no valid JSON.") from error
+
+
+def _variable(place: tuple[int | str, ...]) -> str:
+    """Return the variable of the environment that sets what stands at `place`."""
+    return "DRAS_" + "__".join(str(part) for part in place if isinstance(part, str)).upper()

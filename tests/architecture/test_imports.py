@@ -9,7 +9,7 @@ HEAVY = ("torch", "SimpleITK", "onnxruntime", "scipy", "matplotlib", "pydicom", 
 CASES = [
     ("dras_model.pipeline", ("torch",)),
     ("dras_service.gateway.app", (*HEAVY, "numpy")),
-    ("dras_client", (*HEAVY, "fastapi", "celery", "sqlalchemy")),
+    ("dras_client", (*HEAVY, "numpy", "pandas", "anyio", "fastapi", "celery", "sqlalchemy")),
     ("dras_cli.main", (*HEAVY, "fastapi", "celery", "sqlalchemy")),
 ]
 

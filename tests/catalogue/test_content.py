@@ -26,7 +26,8 @@ from dras_model.imaging.phantom import (
 from dras_model.imaging.phantom_dicom import SeriesOptions, write_series
 from dras_model.imaging.scope import scope_warnings
 from dras_model.imaging.volume import Grid, LabelMap, Volume
-from dras_model.pipeline import extract, prepare
+from dras_model.pipeline import extract
+from dras_model.preparing import prepare
 from dras_model.results.codes import Code
 from dras_model.results.errors import StudyRefused
 

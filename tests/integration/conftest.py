@@ -1,6 +1,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,16 @@ def serving(tmp_path_factory, library) -> Iterator[Serving]:
         DRAS_WORKER__RETRY_DELAY_S="0.1",
         DRAS_QUEUE__SWEEP_INTERVAL_S="0.2",
         DRAS_GATEWAY__RETRY_AFTER_S="0.1",
+        DRAS_GATEWAY__DICOMWEB__QUIET_S="1.5",
     )
     assert started.url, started.stop() or started.errors
     yield started
     assert started.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def similar_study(tmp_path_factory) -> Path:
+    """The same lungs with twice the emphysema."""
+    folder = tmp_path_factory.mktemp("similar") / "study"
+    write_phantom(folder, replace(SPEC, emphysema=Emphysema("centrilobular", 0.2)))
+    return folder

@@ -266,7 +266,7 @@ def test_a_port_that_is_taken_is_said(library, tmp_path):
 def test_a_misspelt_setting_is_said(tmp_path):
     done = dras("serve", "--data", str(tmp_path / "data"), DRAS_WORKER__LEESE_S="3")
     assert done.returncode == 4
-    assert "SETTINGS_INVALID: These settings are invalid: worker.leese_s" in done.stderr
+    assert "SETTINGS_INVALID: These settings are invalid: DRAS_WORKER__LEESE_S (" in done.stderr
 
 
 @pytest.mark.slow

@@ -25,7 +25,8 @@ from dras_model.imaging.atlas import Atlas
 from dras_model.imaging.nifti import write_nifti
 from dras_model.imaging.phantom import Phantom
 from dras_model.imaging.phantom_dicom import SeriesOptions, write_series
-from dras_model.pipeline import Prepared, encode, prepare
+from dras_model.pipeline import encode
+from dras_model.preparing import Prepared, prepare
 
 
 @pytest.fixture(scope="module")

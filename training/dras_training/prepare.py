@@ -22,7 +22,7 @@ from dras_model.imaging.atlas import Atlas
 from dras_model.imaging.parallel import available_cores
 from dras_model.imaging.phantom import PhantomSpec, make_phantom
 from dras_model.imaging.phantom_dicom import SeriesOptions, write_series
-from dras_model.pipeline import cut
+from dras_model.preparing import cut
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused, StudyRefused
 from dras_training.cases import Case

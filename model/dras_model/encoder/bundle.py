@@ -7,22 +7,18 @@ running it of `runtime`.
 """
 
 import hashlib
-import io
 import os
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from dras_model.encoder import signature
-from dras_model.encoder.architecture import LOCATION_SIZE, PATCH_SIZE
+from dras_model.encoder.golden import Golden
 from dras_model.encoder.graph import is_self_contained
 from dras_model.encoder.heads import Head, parse_head
 from dras_model.encoder.manifest import DEFAULT_GRAPH, Manifest, Preprocessing
@@ -48,23 +44,6 @@ class Trust:
 
 
 NOBODY = Trust()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Golden:
-    """Inputs with known answers: patches (n, 32, 32, 32) int16 HU, locations (n, 3), embeddings (n, rep_dim)."""
-
-    patches: NDArray[np.int16]
-    locations: NDArray[np.float32]
-    embeddings: NDArray[np.float32]
-
-    def to_bytes(self) -> bytes:
-        """Return the content of `golden.npz`; the same vectors give the same bytes."""
-        stream = io.BytesIO()
-        np.savez_compressed(
-            stream, patches=self.patches, locations=self.locations, embeddings=self.embeddings
-        )
-        return stream.getvalue()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +78,10 @@ class Bundle:
         for name, expected in manifest.files.items():  # one at a time: a bundle may be larger than memory
             _check_file(path, name, expected)
         _check_sums(path, manifest, sha256, found=found)
-        golden = _read_golden(path, _read(path, GOLDEN), rep_dim=manifest.encoder.rep_dim)
+        try:
+            golden = Golden.from_bytes(_read(path, GOLDEN), rep_dim=manifest.encoder.rep_dim)
+        except ValueError as fault:
+            raise bundle_refused(path, f"{GOLDEN}{fault}") from fault
         return cls(path, manifest, golden, sha256, signed, _read_heads(path, manifest))
 
     def read(self, name: str) -> bytes:
@@ -302,33 +284,8 @@ def _read_checked(path: Path, name: str, sha256: str) -> bytes:
 
 
 def _read_heads(path: Path, manifest: Manifest) -> tuple[Head, ...]:
-    heads = []
-    for name in manifest.heads:
-        try:
-            head = parse_head(_read(path, name))
-        except ValueError as fault:
-            raise bundle_refused(path, f"{name}, {fault}") from fault
-        sizes = (len(head.groups), head.width)
-        if sizes != (manifest.atlas.n_patches, manifest.encoder.rep_dim):
-            raise bundle_refused(path, f"{name} is for {sizes[0]} patches of {sizes[1]} components")
-        heads.append(head)
-    return tuple(heads)
-
-
-def _read_golden(path: Path, content: bytes, *, rep_dim: int) -> Golden:
+    sizes = (manifest.atlas.n_patches, manifest.encoder.rep_dim)
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-            golden = Golden(stored["patches"], stored["locations"], stored["embeddings"])
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as fault:
-        raise bundle_refused(path, f"{GOLDEN} does not hold patches, locations and embeddings") from fault
-    n = len(golden.patches)
-    expected: dict[str, tuple[NDArray[np.generic], tuple[int, ...], type[np.generic]]] = {
-        "patches": (golden.patches, (n, PATCH_SIZE, PATCH_SIZE, PATCH_SIZE), np.int16),
-        "locations": (golden.locations, (n, LOCATION_SIZE), np.float32),
-        "embeddings": (golden.embeddings, (n, rep_dim), np.float32),
-    }
-    for name, (array, shape, dtype) in expected.items():
-        if n == 0 or array.shape != shape or array.dtype != dtype:
-            found = f"{array.shape} {array.dtype}"
-            raise bundle_refused(path, f"{GOLDEN}: {name} is {found}, {shape} {np.dtype(dtype)} is needed")
-    return golden
+        return tuple(parse_head(_read(path, name), sizes=sizes) for name in manifest.heads)
+    except ValueError as fault:
+        raise bundle_refused(path, f"a head cannot be used: {fault}") from fault

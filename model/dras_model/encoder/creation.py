@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from dras_model.encoder import graph, reference
 from dras_model.encoder.architecture import PATCH_SIZE, EncoderConfig
-from dras_model.encoder.bundle import GOLDEN, WEIGHTS, Bundle, Golden, digests, write_bundle
+from dras_model.encoder.bundle import GOLDEN, WEIGHTS, Bundle, digests, write_bundle
 from dras_model.encoder.calibration import calibrate, textures
+from dras_model.encoder.golden import Golden
 from dras_model.encoder.heads import Head
 from dras_model.encoder.manifest import (
     DEFAULT_GRAPH,

@@ -124,6 +124,13 @@ class Head(Record):
         value = self.intercept + float((np.array(self.weights) * apart).sum())
         return 1.0 / (1.0 + math.exp(-value)) if self.kind == "probability" else value
 
+    def of_each(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the value (n,) of each of embeddings (n, width) alone. ValueError unless it takes a plain mean."""
+        if len(self.weights) > 1 or self.attention is not None:
+            raise ValueError("it does not weigh every patch alike")
+        values = self.intercept + (embeddings - np.array(self.centre[0])) @ np.array(self.weights[0])
+        return np.asarray(1.0 / (1.0 + np.exp(-values)) if self.kind == "probability" else values)
+
 
 def pool(
     embeddings: NDArray[np.float32],
@@ -149,11 +156,14 @@ def pool(
     return np.asarray(summed / np.where(weight > 0, weight, np.nan)[:, :, np.newaxis])
 
 
-def parse_head(content: bytes) -> Head:
-    """Read a head. ValueError, whose text is the end of a sentence, where it is none."""
+def parse_head(content: bytes, *, sizes: tuple[int, int] | None = None) -> Head:
+    """Read a head for `sizes` (locations, components). ValueError, whose text is the end of a sentence."""
     try:
-        return Head.model_validate_json(content)
+        head = Head.model_validate_json(content)
     except ValidationError as fault:
         first = fault.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ValueError(f"{where or 'as a whole'}: {first['msg'].removeprefix('Value error, ')}") from fault
+    if sizes not in {None, (len(head.groups), head.width)}:
+        raise ValueError(f"{head.name} is for {len(head.groups)} patches of {head.width} components")
+    return head

@@ -61,7 +61,7 @@ def cut_patches(volume: Volume, lungs: Lungs, atlas: Atlas, alignment: Alignment
     lattice = unit_grid(volume.grid)
     world = alignment.to_subject(atlas.lungs.grid.to_world(atlas.corners[:, ::-1]))
     corners = np.floor(lattice.to_index(world) + 0.5).astype(np.int64)
-    hu, inside = _cubes(volume, corners, atlas.patch_size)
+    hu, inside = cut_cubes(volume, corners, atlas.patch_size)
     boxes = _native_boxes(volume.grid, corners, atlas.patch_size)
     fractions = _lung_fractions(lungs, boxes, atlas.patch_size)
     return Patches(hu, inside, fractions, lattice.to_world(corners))
@@ -73,10 +73,13 @@ def native_boxes(patches: Patches, grid: Grid) -> list[Box]:
     return _native_boxes(grid, corners, patches.hu.shape[1])
 
 
-def _cubes(
+def cut_cubes(
     volume: Volume, corners: NDArray[np.int64], size: int
 ) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
-    """Cubes (n, size, size, size) int16, and the fraction of each that lies in the scan."""
+    """Return cubes (n, size, size, size) int16 and the fraction of each that lies in the scan.
+
+    `corners` (n, 3) are voxels (z, y, x) of the scan's 1 mm lattice; beyond the scan is air.
+    """
     shape = np.array(unit_grid(volume.grid).shape)
     n_patches = len(corners)
     cubes = np.full((n_patches, size, size, size), AIR_HU, dtype=np.int16)

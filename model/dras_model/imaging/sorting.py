@@ -6,7 +6,7 @@ worth is not asked here: `series` says it when the study is read.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -18,6 +18,7 @@ from dras_model.imaging.dicom_file import DicomFile, open_dicom
 from dras_model.imaging.dicom_walk import PIXEL_DATA, DamagedFile
 from dras_model.imaging.nifti import is_nifti
 from dras_model.imaging.slices import PARSE_FAULTS, quiet_pydicom, uid_of
+from dras_model.results.codes import Code
 from dras_model.results.errors import StudyRefused
 
 MOST_DEPTH = 3  # of archives in archives; more is no way to keep studies
@@ -49,30 +50,27 @@ def sort_files(paths: Sequence[Path], scratch: Path) -> list[list[Sorted]]:
         return [list(_sort(path, scratch, members=())) for path in paths]
 
 
-def take_out(archive: Path, wanted: Sequence[tuple[int, ...]], folder: Path, scratch: Path) -> None:
-    """Write the members that are wanted, as `sort_files` has named them, to `folder` as 000000, 000001, ...
+def take_out(archive: Path, wanted: Collection[tuple[int, ...]], folder: Path, scratch: Path) -> None:
+    """Write the members that are wanted, as `sort_files` has named them, below `folder`.
 
     Raises StudyRefused ARCHIVE_INVALID, ARCHIVE_TOO_LARGE; SetupRefused for both folders.
     """
-    left = {members: f"{number:06d}" for number, members in enumerate(wanted)}
-    for members, path in _members(archive, scratch, lead=(), wanted=set(left)):
-        path.rename(folder / left[members])
-
-
-def _members(
-    archive: Path, scratch: Path, *, lead: tuple[int, ...], wanted: set[tuple[int, ...]]
-) -> Iterator[tuple[tuple[int, ...], Path]]:
     opened = open_members(archive)
     if opened is None:
-        return
-    depth = len(lead)
-    ways = {members[depth] for members in wanted if members[:depth] == lead}
-    for number, path in each_member(opened, archive, scratch / str(depth), limits=ArchiveLimits(), only=ways):
-        members = (*lead, number)
-        if members in wanted:
-            yield members, path
-        else:
-            yield from _members(path, scratch, lead=members, wanted=wanted)
+        raise StudyRefused(Code.ARCHIVE_INVALID, fault="no zip or tar any more")
+    leaves = {members[0] for members in wanted if len(members) == 1}
+    inner = {members[0] for members in wanted if len(members) > 1}
+    limits = ArchiveLimits()
+    if leaves:
+        for _ in each_member(opened, archive, folder, limits=limits, only=leaves):
+            pass
+    if inner:
+        for number, path in each_member(opened, archive, scratch, limits=limits, only=inner):
+            below = {members[1:] for members in wanted if members[0] == number}
+            room = scratch / f"within {number}"
+            room.mkdir()
+            (folder / f"within {number}").mkdir()
+            take_out(path, below, folder / f"within {number}", room)
             path.unlink()
 
 

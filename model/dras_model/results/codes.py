@@ -63,6 +63,7 @@ class Code(StrEnum):
     FEATURE_UNKNOWN = "FEATURE_UNKNOWN"
     CASE_LIMIT = "CASE_LIMIT"
     STUDY_NOT_FOUND = "STUDY_NOT_FOUND"
+    STUDY_NOT_FETCHED = "STUDY_NOT_FETCHED"
 
     # Warnings
     SHARP_KERNEL = "SHARP_KERNEL"
@@ -133,6 +134,7 @@ class Code(StrEnum):
     LEDGER_INVALID = "LEDGER_INVALID"
     LEDGER_BUSY = "LEDGER_BUSY"
     WORKER_UNAVAILABLE = "WORKER_UNAVAILABLE"
+    PACS_UNREACHABLE = "PACS_UNREACHABLE"
     STORE_INVALID = "STORE_INVALID"
     STORE_ATLAS_MISMATCH = "STORE_ATLAS_MISMATCH"
     RESUME_IMPOSSIBLE = "RESUME_IMPOSSIBLE"
@@ -140,6 +142,7 @@ class Code(StrEnum):
     EXPORT_DIFFERS = "EXPORT_DIFFERS"
     TABLE_INVALID = "TABLE_INVALID"
     HEAD_MISFIT = "HEAD_MISFIT"
+    HEAD_UNSUITED = "HEAD_UNSUITED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +261,7 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
         ),
         Code.CASE_CRASHED: _refusal("This case failed by a defect, not by a rule: {how}."),
         Code.CASE_LIMIT: _refusal("This case takes more than the {limit} that are allowed."),
+        Code.STUDY_NOT_FETCHED: _refusal("The study cannot be fetched from the PACS: {reason}."),
         Code.STUDY_NOT_FOUND: _refusal("The source holds no study of this Study Instance UID."),
         Code.SHARP_KERNEL: _warning(
             "The convolution kernel {kernel} is sharp: noise raises LAA and lowers Perc15 (by 7 to 14 points of"
@@ -429,8 +433,10 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
         Code.HEAD_MISFIT: _setup(
             "The embeddings were not made by the bundle {name}; name the bundle that made them, or encode again."
         ),
+        Code.HEAD_UNSUITED: _setup("The head {name} of the bundle {bundle} cannot be used here: {reason}."),
         Code.LIMITS_INVALID: _setup("The limits in {name} cannot be used: {reason}."),
         Code.OUTPUT_NOT_WRITABLE: _setup("The output folder {path} cannot be written: {reason}."),
+        Code.PACS_UNREACHABLE: _setup("The PACS {name} cannot be asked: {reason}."),
         Code.WORKER_UNAVAILABLE: _setup("The process that computes studies does not start: {reason}."),
         Code.READER_UNAVAILABLE: _setup("The process that reads studies does not start: {reason}."),
     }

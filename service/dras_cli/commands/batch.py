@@ -13,7 +13,7 @@ import click
 
 from dras_cli.batch_progress import batch_lines, batch_screen
 from dras_cli.batch_tables import print_checked, print_state, print_summary
-from dras_cli.boundary import INTERRUPTED
+from dras_cli.boundary import INTERRUPTED, REFUSED
 from dras_cli.options import AnyPath, json_option
 from dras_cli.progress import busy, progress_bar
 from dras_service.batch.finding import read_table
@@ -60,13 +60,18 @@ def run(ctx: click.Context, *, job: Path, again: bool, as_json: bool) -> None:
         print_summary(summary, out=chosen.out)
     if summary.stopped:
         ctx.exit(INTERRUPTED)
+    if not summary.counts.done:
+        ctx.exit(REFUSED)
 
 
 @batch.command("check")
 @_job
 @json_option
 def check(*, job: Path, as_json: bool) -> None:
-    """Check JOB.toml, its manifest, weights and service, without looking for studies or computing."""
+    """Check JOB.toml and all that it names.
+
+    Looks for no studies and computes nothing.
+    """
     chosen = load_job(job)
     manifest = read_table(chosen)
     with busy("opening the weights"):
@@ -84,7 +89,7 @@ def check(*, job: Path, as_json: bool) -> None:
 @_job
 @json_option
 def status(*, job: Path, as_json: bool) -> None:
-    """Say how far the batch of JOB.toml is; also while it runs."""
+    """Say how far the batch is; also while it runs."""
     chosen = load_job(job)
     with Ledger(chosen.out, writes=False) as ledger:
         found = state_of(chosen.out, ledger)
@@ -114,7 +119,10 @@ def report(
     embeddings: bool,
     as_json: bool,
 ) -> None:
-    """Write the table of what is done, and the failures beside it; also while the batch runs."""
+    """Write the table of what is done so far.
+
+    The failures are written beside it. Also while the batch runs.
+    """
     chosen = load_job(job)
     if embeddings and (rows or chosen.table.rows) != "studies":
         raise click.UsageError("--embeddings belongs to --rows studies; --rows patches has every embedding.")

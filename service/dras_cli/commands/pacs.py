@@ -11,11 +11,16 @@ from pathlib import Path
 import click
 
 from dras_cli.options import AnyPath, json_option
+from dras_cli.stores import opened_store, settings_with
 from dras_service.errors import CannotServe
-from dras_service.pacs.configuration import read_configuration
+from dras_service.observability.logs import configure_logging
+from dras_service.pacs.configuration import Configuration, read_configuration
 from dras_service.pacs.failures import PeerFailed
+from dras_service.pacs.installed import require_pynetdicom
 from dras_service.pacs.retrieve.archive import open_archive
 from dras_service.pacs.retrieve.query import Archive, StudyQuery
+from dras_service.store.opening import open_blobs
+from dras_service.store.rows import Delivery
 
 _config = click.option(
     "--config",
@@ -31,6 +36,62 @@ _day = click.DateTime(["%Y-%m-%d"])
 @click.group("pacs")
 def pacs() -> None:
     """Receive studies from a PACS, find and fetch them there, send results back."""
+
+
+@pacs.command("listen")
+@_config
+@click.option("--check", is_flag=True, help="Check the file and end.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen at; 0 takes a free one.")
+@click.option("--data", type=AnyPath, help="The service's data folder, where it is not the default one.")
+@json_option
+def listen(*, config: Path, check: bool, port: int | None, data: Path | None, as_json: bool) -> None:
+    """Take studies in by C-STORE and send results back, until Ctrl-C. `dras serve` runs beside and computes."""
+    configuration = read_configuration(config)
+    require_pynetdicom()
+    if check:
+        told = {"peers": list(configuration.peers), "routes": list(configuration.routes)}
+        click.echo(json.dumps(told) if as_json else _describe(configuration))
+        return
+    if port is not None:
+        node = configuration.node.model_copy(update={"port": port})
+        configuration = configuration.model_copy(update={"node": node})
+    from dras_service.pacs.receive.listener import listen as listen_until_stopped  # noqa: PLC0415 - heavy
+
+    settings = settings_with(data)
+    configure_logging(settings)
+    blobs = open_blobs(settings)
+    blobs.prepare()
+
+    def announce(port: int) -> None:
+        title = configuration.node.ae_title
+        line = json.dumps({"ae_title": title, "port": port})
+        click.echo(line if as_json else f"{title} listens at port {port}, data in {settings.data}")
+
+    with opened_store(settings) as store:
+        listen_until_stopped(configuration, store=store, blobs=blobs, settings=settings, announce=announce)
+
+
+@pacs.command("deliveries")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many.")
+@click.option("--resend", type=int, metavar="NUMBER", help="Send this one again, whatever became of it.")
+@click.option("--data", type=AnyPath, help="The service's data folder, where it is not the default one.")
+@json_option
+def deliveries(*, limit: int, resend: int | None, data: Path | None, as_json: bool) -> None:
+    """List results on their way to other systems, newest first: sent, waiting or given up, and why."""
+    with opened_store(settings_with(data)) as store:
+        if resend is not None and not store.outbox.resend(resend):
+            raise CannotServe("DELIVERY_NOT_FOUND", "There is no such delivery; see `dras pacs deliveries`.")
+        found = store.outbox.deliveries(limit=limit)
+    for delivery in found:
+        state = _state(delivery)
+        if as_json:
+            click.echo(json.dumps({**asdict(delivery), "state": state}))
+        else:
+            why = delivery.fault or ""
+            click.echo(
+                f"{delivery.id}  {delivery.job_id}  {delivery.target}  {state}"
+                f"  attempts {delivery.attempts}  {why}".rstrip()
+            )
 
 
 @pacs.command("find")
@@ -97,3 +158,22 @@ def _archive(config: Path, peer: str) -> Iterator[Archive]:
             yield archive
     except PeerFailed as error:
         raise CannotServe("PACS_FAILED", str(error)) from error
+
+
+def _describe(configuration: Configuration) -> str:
+    node = configuration.node
+    lines = [f"{node.ae_title} at {node.host}:{node.port}{' with TLS' if node.tls else ''}"]
+    for name, peer in configuration.peers.items():
+        lines.append(f"peer {name}: {peer.ae_title} from {', '.join(peer.addresses)}")
+    for name, route in configuration.routes.items():
+        target = f", results to {', '.join(route.send_to)}" if route.send_to else ""
+        lines.append(f"route {name}: tenant {route.tenant}, complete after {route.quiet_s:g} s{target}")
+    if not configuration.routes:
+        lines.append("no route: every study is refused")
+    return "\n".join(lines)
+
+
+def _state(delivery: Delivery) -> str:
+    if delivery.done_at is None:
+        return "waits"
+    return "sent" if delivery.fault is None else "given up"

@@ -16,6 +16,12 @@ from dras_service.settings import Settings, read_settings
 @click.option("--host", help="Address to bind; a loopback one unless callers must prove who they are.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to bind; 0 takes a free one.")
 @click.option("--require-key", is_flag=True, help="Let nobody in without a key of `dras keys create`.")
+@click.option(
+    "--worker/--no-worker",
+    "with_worker",
+    default=True,
+    help="Whether to compute here, too, or only elsewhere.",
+)
 @click.option("--data", type=AnyPath, help="Folder for the database, the studies and the results.")
 @encoder_options
 @click.option(
@@ -27,6 +33,7 @@ def serve(
     host: str | None,
     port: int | None,
     require_key: bool,
+    with_worker: bool,
     data: Path | None,
     encoder: EncoderChoice,
     offered: tuple[str, ...],
@@ -48,7 +55,7 @@ def serve(
         line = json.dumps({"url": url}) if as_json else f"dras is ready at {url}, data in {settings.data}"
         click.echo(line)
 
-    serve_until_stopped(settings, announce=announce)
+    serve_until_stopped(settings, announce=announce, with_worker=with_worker)
 
 
 def _settings(*, gateway: dict[str, Any], worker: dict[str, Any], top: dict[str, Any]) -> Settings:

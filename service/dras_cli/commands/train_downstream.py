@@ -1,4 +1,4 @@
-"""`dras train encode`, `probe`, `survival`: outcomes of the user's own tables.
+"""`dras train encode`, `probe`, `survival`, `dense`: outcomes of the user's own tables.
 
 What computes is loaded when it is called.
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dras_cli.options import AnyPath, json_option
-from dras_cli.progress import long_bar
+from dras_cli.progress import long_bar, progress_bar
 from dras_model.library import find_atlas, load_bundle
 
 if TYPE_CHECKING:
@@ -168,6 +168,30 @@ def survival(*, question: Question, keeping: Keeping | None, time: str, event: s
     if keeping is not None:
         keeping.keep([survival_head(followed, judged[0], cohort=keeping.cohort)], people)
     _tell([each.told() for each in judged], as_json=as_json)
+
+
+@click.command("dense")
+@click.argument("study", type=AnyPath)
+@click.option("--bundle", required=True, metavar="NAME|PATH", help="Bundle with the head.")
+@click.option("--head", required=True, help="Name of a head that was fitted with --pooling mean.")
+@click.option("-o", "--out", required=True, type=AnyPath, help="The map, NIfTI.")
+@click.option(
+    "--stride", type=click.Choice(["4", "8", "16", "32"]), default="16", show_default=True, help="mm."
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Cores for the encoder; all by default.")
+def dense(*, study: Path, bundle: str, head: str, out: Path, stride: str, threads: int | None) -> None:
+    """Slide a head over the lungs of a STUDY and write what it says of each place, as a map in the scan's space."""
+    from dras_model.encoder.runtime import Encoder  # noqa: PLC0415
+    from dras_model.preparing import cut  # noqa: PLC0415
+    from dras_training.downstream.dense import find_head, slide  # noqa: PLC0415
+
+    opened = load_bundle(bundle)
+    chosen, atlas = find_head(opened, head), find_atlas(opened)
+    encoder = Encoder.open(opened, threads=threads)
+    with progress_bar("cubes") as heard:
+        made = slide(cut(study, atlas=atlas), chosen, encoder, atlas, stride_mm=int(stride), heard=heard)
+    made.write(out)
+    click.echo(f"{chosen.outcome} over the lungs, every {stride} mm, is in {out}.")
 
 
 def _tell(rows: list[dict[str, Any]], *, as_json: bool) -> None:

@@ -51,6 +51,7 @@ class ProblemCode(StrEnum):
     WEBHOOK_REFUSED = "WEBHOOK_REFUSED"
     TOO_MANY_WEBHOOKS = "TOO_MANY_WEBHOOKS"
     VALIDATION_FAILED = "VALIDATION_FAILED"
+    VALIDATION_NOT_OFFERED = "VALIDATION_NOT_OFFERED"
     BAD_REQUEST = "BAD_REQUEST"
     INTERNAL = "INTERNAL"
     NOT_READY = "NOT_READY"
@@ -186,6 +187,11 @@ PROBLEMS: Mapping[ProblemCode, ProblemEntry] = MappingProxyType(
             422,
             "The study could not be looked at",
             "Reading its headers took more than {limit_s:.0f} seconds or failed.",
+        ),
+        ProblemCode.VALIDATION_NOT_OFFERED: ProblemEntry(
+            501,
+            "Studies are not looked at here",
+            "This gateway reads no images; submit the study, and its job says what was used.",
         ),
         ProblemCode.ARTIFACT_NOT_FOUND: ProblemEntry(
             404, "There is no such file", "The job's /artifacts lists the files it has."

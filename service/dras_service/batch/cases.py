@@ -13,7 +13,7 @@ from dras_model.results.codes import Code, render
 _SLUG = re.compile(r"[^A-Za-z0-9._-]+")
 _MOST_SLUG = 48  # characters of a case's folder in front of its digest
 
-Origin: TypeAlias = Literal["tree", "path", "missing"]
+Origin: TypeAlias = Literal["tree", "path", "pacs", "no ct", "missing"]
 
 
 class State(StrEnum):

@@ -9,7 +9,7 @@ from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
 from dras_service.batch.cases import Found
 from dras_service.batch.inventory import Inventory
-from dras_service.batch.job import BatchJob
+from dras_service.batch.job import BatchJob, Pacs
 from dras_service.batch.ledger import Ledger
 from dras_service.batch.manifest import Manifest, Row, read_manifest, studies_by_path
 from dras_service.batch.table import RESERVED
@@ -31,7 +31,8 @@ def find_studies(job: BatchJob, ledger: Ledger, inventory: Inventory, *, recipe:
         empty = False
         ledger.take_in(chunk, recipe)
     if empty:
-        place = job.source.manifest or job.source.folder or Path()
+        pacs = job.source.pacs
+        place = job.source.manifest or job.source.folder or Path(pacs.peer if pacs is not None else "")
         raise _invalid(place, "no study is in it")
 
 
@@ -42,19 +43,22 @@ def read_table(job: BatchJob) -> Manifest | None:
         return None
     manifest = read_manifest(path, reserved=RESERVED)
     by_uid = next((row for row in manifest.rows if row.path is None), None)
-    if by_uid is not None and job.source.folder is None:
-        raise _invalid(
-            path, f"its row {by_uid.number} names a UID; give source.folder, where it is looked for"
-        )
+    if by_uid is not None and job.source.folder is None and job.source.pacs is None:
+        where = "give source.folder or source.pacs, where it is looked for"
+        raise _invalid(path, f"its row {by_uid.number} names a UID; {where}")
     return manifest
 
 
 def _offered(job: BatchJob, inventory: Inventory, tell: Tell) -> Iterator[Found]:
     manifest, root = read_table(job), job.source.folder
-    if manifest is not None and job.source.manifest is not None:
-        yield from studies_by_path(manifest, job.source.manifest)
+    if manifest is not None:
+        yield from studies_by_path(manifest)
     named = None if manifest is None else _rows_by_uid(manifest.rows)
-    if root is None or named == {}:
+    if named == {}:
+        return
+    if job.source.pacs is not None:
+        yield from _asked_for(job.source.pacs, named)
+    if root is None:
         return
     n_files = 0
 
@@ -92,6 +96,27 @@ def _named(offered: Iterable[Found], rows: dict[str, list[Row]]) -> Iterator[Fou
                 origin="missing",
                 source="",
                 identity="missing",
+                study_uid=study_uid,
+                series_uid=row.series_uid,
+                carried=row.carried,
+                called=row.called,
+            )
+
+
+def _asked_for(pacs: Pacs, named: dict[str, list[Row]] | None) -> Iterator[Found]:
+    """Yield what the query finds, or each row as it is: whether the PACS has it shows when it is fetched."""
+    if named is None:
+        from dras_service.batch.fetching import studies_in  # noqa: PLC0415 - a batch of files needs no PACS
+
+        yield from studies_in(pacs)
+        return
+    for study_uid, rows in named.items():
+        for row in rows:
+            yield Found(
+                study=study_uid,
+                origin="pacs",
+                source=pacs.peer,
+                identity=study_uid,
                 study_uid=study_uid,
                 series_uid=row.series_uid,
                 carried=row.carried,

@@ -75,7 +75,6 @@ def setup_for(options: Options, here: Here, cores: tuple[int, ...] = ()) -> Setu
         threads=here.threads or (len(cores) or None),
         cores=cores,
         options=options.job.written(),
-        dicom=options.dicom,
     )
 
 

@@ -4,6 +4,7 @@ Paths in it are relative to the file. A fault is one sentence that names the key
 """
 
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import Literal, Self
 
@@ -23,20 +24,42 @@ from dras_model.scores.limits import Limits
 from dras_service.api.options import LEAST_PRIORITY, MOST_PRIORITY, JobOptions
 
 _FOLDER = "folder"  # in the context of a validation: where the file lies
-_LOCAL_ONLY = ("atlas", "segmenter", "dicom")
+_LOCAL_ONLY = ("atlas", "segmenter")
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Pacs(_Section):
+    """A PACS that is asked for studies, as `dras pacs find` asks it."""
+
+    config: Path = Field(description="pacs.toml, which knows the PACS")
+    peer: str = Field(description="its name there")
+    patient_id: str | None = Field(None, description="* and ? stand for anything")
+    accession_number: str | None = None
+    description: str | None = Field(None, description="of the study; * and ? stand for anything")
+    since: date | None = None
+    until: date | None = Field(None, description="the day itself included")
+    modality: str = Field(
+        "CT", pattern=r"^[A-Z]{0,16}$", description="of any series in the study; '' for all"
+    )
+    patience_s: float = Field(600.0, ge=0, description="for a PACS that is away, before the batch stops")
+
+    @field_validator("config")
+    @classmethod
+    def _beside_the_file(cls, path: Path, info: ValidationInfo) -> Path:
+        return _placed(path, info)
+
+
 class Source(_Section):
-    """Where the studies are: a tree of files, or a table that names them, or both for the UIDs of a table."""
+    """Where the studies are: a tree of files, a PACS, a table that names them, or their UIDs in one of both."""
 
     folder: Path | None = Field(
         None, description="of DICOM, NIfTI, zip and tar files, in any order and depth"
     )
     manifest: Path | None = Field(None, description="CSV with a column path or StudyInstanceUID")
+    pacs: Pacs | None = None
 
     @field_validator("folder", "manifest")
     @classmethod
@@ -45,8 +68,10 @@ class Source(_Section):
 
     @model_validator(mode="after")
     def _names_something(self) -> Self:
-        if self.folder is None and self.manifest is None:
-            raise ValueError("name a folder or a manifest")
+        if self.folder is None and self.manifest is None and self.pacs is None:
+            raise ValueError("name a folder, a manifest or a pacs")
+        if self.folder is not None and self.pacs is not None:
+            raise ValueError("give a folder or a pacs, not both")
         return self
 
 
@@ -56,7 +81,6 @@ class Options(JobOptions):
     bundle: str | None = Field(None, description="model bundle: a name or a path, of a service a name")
     atlas: str | None = Field(None, description="a name or a path; the bundle's by default")
     segmenter: str | None = Field(None, description="a lung segmenter as module:function; ours by default")
-    dicom: bool = Field(False, description="also write DICOM SR, SEG and Parametric Map")
 
     @field_validator("limits")
     @classmethod

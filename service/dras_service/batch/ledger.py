@@ -109,21 +109,21 @@ class Ledger:
                 raise
 
     def begin_run(self, recipe: str) -> int:
-        """Begin a run: cases that the last one has left running were interrupted. Return how many those are."""
+        """Begin a run and return its number; cases that the last one has left running were interrupted."""
         with self.writing() as connection:
             self._run = connection.execute(
                 "INSERT INTO runs (began_at, recipe) VALUES (?, ?)", (time.time(), recipe)
             ).lastrowid or 0  # fmt: skip
-            n_interrupted = connection.execute(
+            connection.execute(
                 "UPDATE cases SET state = 'waiting', interruptions = interruptions + 1 WHERE state = 'running'"
-            ).rowcount
+            )
             told = _crashed(f"the batch was ended {MOST_INTERRUPTIONS} times while it ran")
             connection.execute(
                 "UPDATE cases SET state = 'failed', code = ?, message = ?, ended_at = ?"
                 " WHERE state = 'waiting' AND interruptions >= ?",
                 (told.code, told.message, time.time(), MOST_INTERRUPTIONS),
             )
-        return n_interrupted
+        return self._run
 
     def take_in(self, found: Iterable[Found], recipe: str) -> None:
         """Write down what the source offers; a case whose images or recipe changed waits again."""
@@ -163,10 +163,10 @@ class Ledger:
             if not (results / row["name"] / "result.json").is_file()
         ]
         with self.writing() as connection:
-            connection.execute("DELETE FROM cases WHERE seen < ? AND state != 'done'", (self._run,))
             connection.executemany(
                 "UPDATE cases SET state = 'waiting' WHERE id = ?", [(id_,) for id_ in gone]
             )
+            connection.execute("DELETE FROM cases WHERE seen < ? AND state != 'done'", (self._run,))
             if again:
                 connection.execute(
                     "UPDATE cases SET state = 'waiting', deaths = 0, interruptions = 0, job_id = NULL"
@@ -246,17 +246,18 @@ class Ledger:
         )
 
     def per_hour(self) -> float | None:
-        """Return how many cases end in an hour, by those that the last run has ended lately; None for too few."""
-        began_at = self.connection.execute("SELECT MAX(began_at) FROM runs").fetchone()[0] or 0.0
-        ended = [
-            row[0]
-            for row in self.connection.execute(
-                "SELECT ended_at FROM cases WHERE ended_at > ? ORDER BY ended_at DESC LIMIT ?",
-                (began_at, _RECENT),
-            )
-        ]
-        span_s = ended[0] - ended[-1] if len(ended) > 1 else 0.0
-        return 3600.0 * (len(ended) - 1) / span_s if span_s > 0 else None
+        """Return how many cases end in an hour, by those of the last run that ended lately; None for none."""
+        run_began_at = self.connection.execute("SELECT MAX(began_at) FROM runs").fetchone()[0] or 0.0
+        query = "SELECT ended_at FROM cases WHERE ended_at >= ? ORDER BY ended_at DESC LIMIT ?"
+        ended = [row[0] for row in self.connection.execute(query, (run_began_at, _RECENT + 1))]
+        if not ended:
+            return None
+        if len(ended) > _RECENT:
+            since = ended.pop()
+        else:
+            query = "SELECT MIN(began_at) FROM cases WHERE began_at >= ?"
+            since = self.connection.execute(query, (run_began_at,)).fetchone()[0] or run_began_at
+        return 3600.0 * len(ended) / max(time.time() - float(since), 1e-3)
 
     def _deaths(self, case: Case) -> int:
         row = self.connection.execute("SELECT deaths FROM cases WHERE id = ?", (case.id,)).fetchone()

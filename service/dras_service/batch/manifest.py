@@ -22,9 +22,10 @@ _SEPARATORS = (",", ";", "\t")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line: a path or a UID, the series where one is named, and the other columns."""
+    """One line: a path, as it is written and where it leads, or a UID, the series, and the other columns."""
 
     number: int
+    named: str
     path: Path | None
     study_uid: str
     series_uid: str | None
@@ -74,16 +75,14 @@ def read_manifest(path: Path, *, reserved: frozenset[str]) -> Manifest:
     return Manifest(rows, carried)
 
 
-def studies_by_path(manifest: Manifest, place: Path) -> Iterator[Found]:
+def studies_by_path(manifest: Manifest) -> Iterator[Found]:
     """Yield the rows that name a path. What is not there is a case, too: its refusal says so."""
     for row in manifest.rows:
         if row.path is not None:
             yield Found(
-                study=f"path:{row.path}",
+                study=f"path:{row.named}",
                 origin="path",
-                source=os.path.relpath(row.path, place.parent)
-                if row.path.is_relative_to(place.parent)
-                else str(row.path),
+                source=row.named,
                 identity=_identity(row.path),
                 series_uid=row.series_uid,
                 carried=row.carried,
@@ -99,6 +98,7 @@ def _row(path: Path, number: int, header: Sequence[str], known: Sequence[str], c
         raise _invalid(path, f"its row {number} names no study")
     return Row(
         number=number,
+        named=told.get("path", ""),
         path=path.parent / told["path"] if "path" in told else None,
         study_uid=told.get("study", ""),
         series_uid=told.get("series"),

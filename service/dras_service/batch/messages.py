@@ -23,7 +23,6 @@ class Setup(_Line):
     threads: int | None = None
     cores: tuple[int, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict, description="a JobOptions")
-    dicom: bool = False
 
 
 class Order(_Line):

@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty
@@ -19,7 +19,7 @@ from dras_client.errors import DrasClientError
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused, StudyRefused
 from dras_service.batch.cases import Case, Failed, GivenBack, Outcome, State
-from dras_service.batch.events import Began, Ended, Hear, Looking, Planned, Progress, Tabling, eta_s
+from dras_service.batch.events import Began, Ended, Event, Hear, Looking, Planned, Progress, Tabling, eta_s
 from dras_service.batch.finding import find_studies
 from dras_service.batch.inventory import Inventory, Piece, pieces_of
 from dras_service.batch.job import BatchJob
@@ -27,6 +27,7 @@ from dras_service.batch.ledger import Counts, FailureCount, Ledger
 from dras_service.batch.places import Notes, Place
 from dras_service.batch.staging import staged
 from dras_service.batch.table import RESULTS, Tables, write_tables
+from dras_service.errors import CannotServe
 
 ROOM = "work"  # where files of cases are put together; empty between runs
 _TICK_S = 0.5
@@ -75,7 +76,8 @@ def run_batch(
     with Ledger(job.out, writes=True) as ledger, _tidied(job.out):
         run = ledger.begin_run(recipe)
         inventory = Inventory(ledger, run)
-        find_studies(job, ledger, inventory, recipe=recipe, tell=lambda n: hear(Looking(n)))
+        heard = _heard_until(stop, hear)
+        find_studies(job, ledger, inventory, recipe=recipe, tell=lambda n: heard(Looking(n)))
         ledger.end_finding(job.out / RESULTS, again=again)
         counts = ledger.counts()
         hear(
@@ -85,20 +87,33 @@ def run_batch(
         stopped = stop.drain.is_set() and ledger.counts().waiting > 0
         tables = None
         if not stopped:
-            tables = write_tables(job, ledger, tell=lambda fraction: hear(Tabling(fraction)))
+            tables = write_tables(job, ledger, tell=lambda fraction: heard(Tabling(fraction)))
         return Summary(ledger.counts(), ledger.failures_by_code(), tables, stopped)
+
+
+def _heard_until(stop: Stop, hear: Hear) -> Hear:
+    """Return what passes events on and, when the batch is stopped where no case is at stake, ends it at once."""
+
+    def heard(event: Event) -> None:
+        if stop.drain.is_set():
+            raise KeyboardInterrupt
+        hear(event)
+
+    return heard
 
 
 @contextmanager
 def _tidied(out: Path) -> Iterator[None]:
-    """Remove what a killed run has left, and at the end what this one needed; the ledger's lock is held."""
-    results = out / RESULTS
-    results.mkdir(exist_ok=True)
-    for left in results.glob(_DRAFTS):
-        shutil.rmtree(left, ignore_errors=True)
-    shutil.rmtree(out / ROOM, ignore_errors=True)
+    """Remove what killed processes have left, before and after; the ledger's lock is held, no worker lives."""
+    (out / RESULTS).mkdir(exist_ok=True)
+    _tidy(out)
     yield
-    shutil.rmtree(out / ROOM, ignore_errors=True)
+    _tidy(out)
+
+
+def _tidy(out: Path) -> None:
+    for folder in (out / ROOM, *(out / RESULTS).glob(_DRAFTS)):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Desk:
@@ -113,7 +128,8 @@ class _Desk:
         self._stop = stop
         self._hear = hear
         self._running: dict[Future[Outcome], _Running] = {}
-        self._fault: SetupRefused | DrasClientError | None = None
+        self._fault: SetupRefused | CannotServe | DrasClientError | None = None
+        self._told_at = 0.0
 
     def work(self) -> None:
         """Compute until nothing waits, or until it is stopped. Raises what ends the batch."""
@@ -150,16 +166,28 @@ class _Desk:
         case = running.case
         if case.origin == "missing":
             return Failed.of(Code.STUDY_NOT_FOUND)
-        root = self._job.source.folder or Path()
-        room = self._job.out / ROOM / case.name
-        path = Path(case.study.removeprefix("path:"))
+        if case.origin == "no ct":
+            told = {"n_series": "the", "modalities": case.source, "reason": "the PACS says so"}
+            return Failed.of(Code.NO_CT_SERIES, **told)
         try:
-            with nullcontext(path) if case.origin == "path" else staged(pieces, root, room) as source:
-                return running.place.compute(
-                    case, source, self._job.out / RESULTS / case.name, notes=running.notes
-                )
+            with self._files(running, pieces) as source:
+                out = self._job.out / RESULTS / case.name
+                return running.place.compute(case, source, out, notes=running.notes)
         except StudyRefused as refused:
             return Failed(refused.code.value, str(refused))
+
+    def _files(self, running: _Running, pieces: Sequence[Piece]) -> AbstractContextManager[Path]:
+        """Return what yields the images of a case, whatever it comes from."""
+        case, room = running.case, self._job.out / ROOM / running.case.name
+        if case.origin == "path":
+            folder = (self._job.source.manifest or Path()).parent
+            return nullcontext(folder / case.study.removeprefix("path:"))
+        pacs = self._job.source.pacs
+        if case.origin == "pacs" and pacs is not None:
+            from dras_service.batch.fetching import fetched  # noqa: PLC0415 - a batch of files needs no PACS
+
+            return fetched(case, pacs, room, stop=self._stop.now, at=running.notes.at)
+        return staged(pieces, self._job.source.folder or Path(), room)
 
     def _settle(self, running: _Running, future: Future[Outcome]) -> None:
         """Write down how a case ended; what ends the batch is kept until the others have ended, too."""
@@ -171,13 +199,15 @@ class _Desk:
         except GivenBack:
             self._ledger.give_back(case)
             return
-        except (SetupRefused, DrasClientError) as fault:
+        except (SetupRefused, CannotServe, DrasClientError) as fault:
             self._ledger.give_back(case)
             self._fault = self._fault or fault
             return
         except Exception as defect:  # noqa: BLE001 - the doorman: one case must not end a batch of thousands
             outcome = Failed.of(Code.CASE_CRASHED, how=f"{type(defect).__name__} in the batch itself")
         state = self._ledger.end(case, outcome)
+        if state is State.FAILED:  # what lies there is of other images than these
+            shutil.rmtree(self._job.out / RESULTS / case.name, ignore_errors=True)
         seconds = time.monotonic() - running.began_at
         failed = outcome if isinstance(outcome, Failed) else None
         code = failed.code if failed else None if state is State.DONE else Code.CASE_CRASHED.value
@@ -192,6 +222,9 @@ class _Desk:
             return
 
     def _tell(self) -> None:
+        if time.monotonic() - self._told_at < _TICK_S:
+            return
+        self._told_at = time.monotonic()
         counts, rate = self._ledger.counts(), self._ledger.per_hour()
         stages = {running.case.name: running.notes.stage for running in self._running.values()}
         left = counts.waiting + counts.running

@@ -111,7 +111,7 @@ def choices_of(setup: Setup, *, series_uid: str | None = None) -> "Choices":
         limits=Limits.model_validate(options.limits),
         harmonise=options.harmonise,
     )
-    return Choices(series_uid=series_uid, segmenter=setup.segmenter, scoring=scoring, dicom=setup.dicom)
+    return Choices(series_uid=series_uid, segmenter=setup.segmenter, scoring=scoring, dicom=options.dicom)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,19 @@
-"""What runs beside the requests: the publisher of hints, the sweeper, and the courier of webhooks."""
+"""What runs beside the requests: the publisher, the sweeper, webhooks' courier, and what completes studies."""
 
+from dras_service.gateway.dicomweb.storing import handling
 from dras_service.gateway.webhooks.courier import Courier
+from dras_service.gathering.completeness import Completer
+from dras_service.gathering.room import Room
 from dras_service.queue.hints import Hints
 from dras_service.queue.periodic import Periodic
 from dras_service.queue.publisher import Publisher
 from dras_service.queue.sweeper import Sweeper
 from dras_service.settings import Settings
 from dras_service.store.blobs import BlobStore
+from dras_service.store.errors import StoreUnavailable
 from dras_service.store.store import Store
+
+_LOOK_S = 0.5  # between two looks for complete studies
 
 
 class Background:
@@ -27,14 +33,33 @@ class Background:
             "webhooks", self._courier.run_once, interval_s=settings.gateway.webhooks.interval_s
         )
 
+        self._store, self._blobs, self._settings = store, blobs, settings
+        self._room: Room | None = None
+        self._completer: Periodic | None = None
+
+    @property
+    def room(self) -> Room:
+        """Where studies by DICOMweb wait until they are complete. Raises StoreUnavailable before `start`."""
+        if self._room is None:
+            raise StoreUnavailable("the gateway has not started")
+        return self._room
+
     def start(self) -> None:
         """Begin."""
-        for thread in (self._publisher, self._sweeper, self._webhooks):
+        self._room = Room(self._settings.gathering_folder, "dicomweb")
+        rules = handling(self._settings.gateway.dicomweb)
+        completer = Completer(self._room, lambda _origin: rules, store=self._store, blobs=self._blobs)
+        self._completer = Periodic("completer", completer.run_once, interval_s=_LOOK_S)
+        for thread in (self._publisher, self._sweeper, self._webhooks, self._completer):
             thread.start()
 
     def stop(self) -> None:
         """End all, each after what it does just now."""
         self._courier.stop()
+        if self._completer is not None:
+            self._completer.stop()
+        if self._room is not None:
+            self._room.close()
         for thread in (self._webhooks, self._sweeper, self._publisher):
             thread.stop()
 

@@ -1,5 +1,7 @@
 """A limit to every body that is no upload: those are parsed as a whole, in memory."""
 
+from collections.abc import Container
+
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -10,7 +12,7 @@ _TOO_LARGE = 413
 class SmallBodies:
     """Ends a request whose body grows beyond the limit, unless its address takes uploads."""
 
-    def __init__(self, app: ASGIApp, *, uploads: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, *, uploads: Container[str]) -> None:
         self._app = app
         self._uploads = uploads
 

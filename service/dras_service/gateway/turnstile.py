@@ -6,6 +6,7 @@ request's first look at its body: how long a body takes is not counted.
 """
 
 import asyncio
+from collections.abc import Container
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,7 +16,7 @@ AT_ONCE = 8
 class Turnstile:
     """Wraps an application."""
 
-    def __init__(self, app: ASGIApp, *, uploads: frozenset[str], at_once: int = AT_ONCE) -> None:
+    def __init__(self, app: ASGIApp, *, uploads: Container[str], at_once: int = AT_ONCE) -> None:
         self._app = app
         self._uploads = uploads
         self._slots = asyncio.Semaphore(at_once)

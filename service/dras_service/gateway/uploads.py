@@ -6,6 +6,7 @@ neither a file nor a row.
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
@@ -32,9 +33,10 @@ from dras_service.store.rows import Order, RequestKey, StoredStudy, Submitted
 from dras_service.store.store import Store
 
 _DISK_EVERY_BYTES = 64 << 20  # another look at the disk's room
-# Threads that write bodies and that make jobs. More of them only wait for each other, for the disk and the one
-# writer that SQLite lets in, and keep the event loop from its turn (decision 0036).
-_WRITERS, _KEEPERS = 8, 4
+# Threads that write bodies and that make jobs. More of them only wait for each other, and keep the event loop from
+# its turn (decision 0044).
+_WRITERS = min(max(os.cpu_count() or 1, 2), 8)
+_KEEPERS = 4  # one, where the database lets one in
 _KEY = re.compile(r'"?([\x21\x23-\x7e]{1,200})"?')  # a structured string, or the same without its quotes
 
 
@@ -65,7 +67,7 @@ class Intake:
         self._limits = limits
         self._in_use: set[tuple[str, str]] = set()
         self._writing = CapacityLimiter(_WRITERS)
-        self._keeping = CapacityLimiter(_KEEPERS)
+        self._keeping = CapacityLimiter(1 if store.has_one_writer else _KEEPERS)
 
     async def take(self, request: Request, order: Order, *, tenant: str, key: str | None = None) -> Submitted:
         """Receive the body of `request` and queue a job for it; `key` is its Idempotency-Key.

@@ -1,7 +1,8 @@
 """What would be used of a study and what would be warned, found by another process under limits.
 
 A few at once, each with a time limit and a folder for its temporary files that goes with it. Nothing is kept.
-Leaves out the limits of reading itself, which are those of a job: `dras_model.imaging.reading`.
+A gateway that is installed without `dras[pipeline]` looks at none, and says so. Leaves out the limits of reading
+itself, which are those of a job: `dras_model.imaging.reading`.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -24,6 +26,7 @@ from dras_service.store.blobs import BlobStore
 _log = logging.getLogger(__name__)
 # All that the process learns of our environment; settings and their secrets are not its business.
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH")
+_READER = "pydicom"  # of the extra `pipeline`, which is whole or not there
 _MOST_SAID = 16 << 20  # bytes of a Validation: 20,000 series would have 6 MB
 
 
@@ -36,7 +39,12 @@ class Inspector:
         self._under_way = 0
 
     async def inspect(self, source: Path, *, series_uid: str | None) -> Validation:
-        """Look at the study at `source`. Raises ProblemRaised: TOO_BUSY, VALIDATION_FAILED."""
+        """Look at the study at `source`.
+
+        Raises ProblemRaised: VALIDATION_NOT_OFFERED, TOO_BUSY, VALIDATION_FAILED.
+        """
+        if find_spec(_READER) is None:
+            raise ProblemRaised(ProblemCode.VALIDATION_NOT_OFFERED)
         limit = self._limits.max_validations
         if self._under_way >= limit:
             raise ProblemRaised(

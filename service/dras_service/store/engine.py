@@ -28,7 +28,12 @@ def open_engine(url: str, *, busy_timeout_s: float = 30.0) -> Engine:
             url,
             pool_pre_ping=True,
             pool_timeout=busy_timeout_s,
-            connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "options": timeouts},
+            # A cluster that was made without a locale hands out bytes unless it is told.
+            connect_args={
+                "connect_timeout": _CONNECT_TIMEOUT_S,
+                "options": timeouts,
+                "client_encoding": "utf8",
+            },
             **pool,
         )
     if database := make_url(url).database:

@@ -67,6 +67,25 @@ class JobLookup:
             ).all()
         return tuple(map(job_of, rows))
 
+    def studies_with_result(self, *, tenant: str, limit: int, offset: int = 0) -> tuple[str, ...]:
+        """Return the UIDs of studies that have a result, the latest first."""
+        latest = func.max(job.c.created_at)
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(job.c.study_uid)
+                .where(
+                    job.c.tenant == tenant,
+                    job.c.study_uid.is_not(None),
+                    job.c.purged_at.is_(None),
+                    job.c.state.in_(WITH_RESULT),
+                )
+                .group_by(job.c.study_uid)
+                .order_by(latest.desc(), job.c.study_uid)
+                .limit(limit)
+                .offset(offset)
+            ).scalars()
+            return tuple(rows)
+
     def n_waiting(self) -> int:
         """Count the jobs that wait, of every tenant."""
         with self._database.read() as connection:

@@ -114,10 +114,13 @@ class Numbers:
             ).all()
         return tuple(Beacon(*row) for row in rows)
 
-    def seen_within(self, age_s: float) -> bool:
-        """Whether any worker has been seen in the last `age_s`."""
+    def seen_within(self, age_s: float, *, host: str | None = None) -> bool:
+        """Whether any worker, or any of one host, has been seen in the last `age_s`."""
+        latest = select(func.max(worker.c.seen_at))
+        if host is not None:
+            latest = latest.where(worker.c.id.startswith(f"{host}:", autoescape=True))
         with self._database.read() as connection:
-            last = connection.execute(select(func.max(worker.c.seen_at))).scalar_one()
+            last = connection.execute(latest).scalar_one()
         return last is not None and self._database.now() - last <= age_s
 
     def seen(self, worker_id: str, *, started_at: float, gauges: Mapping[str, float]) -> None:

@@ -60,6 +60,11 @@ class Store:
         self.outbox = Outbox(database)
         self.orphans = Orphans(database)
 
+    @property
+    def has_one_writer(self) -> bool:
+        """Whether the database lets one transaction write at a time, whatever its tenant."""
+        return self._database.engine.dialect.name == "sqlite"
+
     def migrate(self) -> None:
         """Bring the tables to this version's form; safe while other processes do the same."""
         migrate(self._database)

@@ -17,6 +17,9 @@ from dras_model.results.errors import SetupRefused, StudyRefused
 from dras_model.results.study import Stage
 from dras_service import failpoints
 from dras_service.api.queues import JobQueue
+from dras_service.gathering.completeness import Completer, Handling
+from dras_service.gathering.room import Origin, Room
+from dras_service.header import read_header
 from dras_service.queue.app import create_celery, queue_name
 from dras_service.queue.hints import Hints
 from dras_service.queue.publisher import HOLD_S, Publisher
@@ -28,7 +31,7 @@ from dras_service.store.keeping import keep
 from dras_service.store.rows import Order, RequestKey
 from dras_service.store.store import Store
 from dras_service.worker.tasks import Doorman, Split
-from unit.dras_service.examples import bundle_view, study_result
+from unit.dras_service.examples import bundle_view, dicom_image, study_result
 from unit.dras_service.stages import FakeStages
 
 REQUESTS = ("plain", "refused", "setup", "flaky", "cancelled", "cancelled too", "withdrawn", "expiring")
@@ -177,6 +180,7 @@ def run(folder: str, failpoint: str | None) -> None:
     store = site.store
     _set_up(site)
     ids = {request: site.submit(request) for request in REQUESTS}
+    _gather(site)
     store.ending.cancel(ids["withdrawn"], tenant="default")
     site.sweep()
     site.work_off(3)
@@ -190,6 +194,22 @@ def run(folder: str, failpoint: str | None) -> None:
     site.work_off(4)
     store.numbers.gone("worker")
     store.close()
+
+
+def _gather(site: Site) -> None:
+    """An image that comes by DICOM, and is told as kept once it is a job."""
+    if "gathered" in site.told():
+        return
+    room = Room(site.settings.gathering_folder, "door")
+    handling = Handling(quiet_s=0.0, broken_quiet_s=0.0, most_wait_s=0.0)
+    completer = Completer(room, lambda _origin: handling, store=site.store, blobs=site.blobs, clock=site.now)
+    arrived = room.arriving / "image.dcm"
+    arrived.write_bytes(dicom_image("1.2", "1.2.3"))
+    room.keep(arrived, read_header(arrived), Origin(study_uid="1.2", route="r", tenant="default"))
+    completer.run_once()
+    (job,) = site.store.jobs.of_study("1.2", tenant="default")
+    site.tell_client("gathered", job.id)
+    room.close()
 
 
 def _go_by_stages(site: Site) -> None:
@@ -248,7 +268,8 @@ def check(folder: Path) -> None:
         studies = set(connection.exec_driver_sql("SELECT key FROM study WHERE purged_at IS NULL").scalars())
         outputs = set(connection.exec_driver_sql("SELECT outputs_key FROM result").scalars())
     jobs = {row[0]: row for row in rows}
-    assert set(told) == {*REQUESTS, *STAGED, "late", "overdue"}
+    assert set(told) == {*REQUESTS, *STAGED, "late", "overdue", "gathered"}
+    assert list(site.settings.gathering_folder.rglob("*.dcm")) == []
     assert set(told.values()) == set(jobs), "a job nobody was told of, or one that was lost"
     _check_ends({request: jobs[job_id] for request, job_id in told.items()}, results)
     ended = set()
@@ -275,6 +296,7 @@ def _check_ends(jobs: dict, results: Counter) -> None:
         "withdrawn": {"cancelled"},
         "expiring": {"expired"},
         "late": {"succeeded_with_warnings"},
+        "gathered": {"succeeded_with_warnings"},
         "overdue": {"succeeded_with_warnings"},
         "staged": {"succeeded_with_warnings"},
         "staged refused": {"rejected"},

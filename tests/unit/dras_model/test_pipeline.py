@@ -25,7 +25,8 @@ from dras_model.imaging.volume import Grid
 from dras_model.outputs.exports import DEFAULTS, EXPORTS
 from dras_model.outputs.names import KEY_IMAGES, LOW_ATTENUATION, LUNGS, QC_PICTURE, RESULT
 from dras_model.outputs.tables import HEADER
-from dras_model.pipeline import extract, inspect, prepare
+from dras_model.pipeline import extract, inspect
+from dras_model.preparing import prepare
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
 from dras_model.results.phenotypes import COLUMNS

@@ -1,5 +1,6 @@
 """Hand-made results and parts of a service; nothing here computes."""
 
+import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType
@@ -154,6 +155,25 @@ def claim_of(store: Store, *, lease_s: float = 60.0, owner: str = "me", **order:
 def outputs_of(claim: Claim) -> Outputs:
     return Outputs(
         f"{claim.job_id}-{claim.fence}", (Artifact("result.json", "application/json", 2, "0" * 64),)
+    )
+
+
+def dicom_image(study_uid: str, instance_uid: str, *, sop_class: str = "1.2.840.10008.5.1.4.1.1.2") -> bytes:
+    """The least of an image that a door looks at: a meta group and four UIDs, explicit VR little endian."""
+
+    def element(group: int, number: int, text: str) -> bytes:
+        value = text.encode() + b"\0" * (len(text) % 2)
+        return struct.pack("<HH2sH", group, number, b"UI", len(value)) + value
+
+    return b"".join(
+        (
+            bytes(128) + b"DICM",
+            element(0x0002, 0x0010, "1.2.840.10008.1.2.1"),
+            element(0x0008, 0x0016, sop_class),
+            element(0x0008, 0x0018, instance_uid),
+            element(0x0020, 0x000D, study_uid),
+            element(0x0020, 0x000E, f"{study_uid}.1"),
+        )
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from dras_model.imaging.phantom import noise_ct
 from dras_model.imaging.phantom_dicom import write_series
-from dras_model.pipeline import prepare
+from dras_model.preparing import prepare
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused, StudyRefused
 from dras_training import prepare as preparing

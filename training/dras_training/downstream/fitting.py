@@ -44,8 +44,11 @@ def fit(columns: Numbers, target: NDArray[Any], kind: FitKind, *, seed: int) -> 
     known = np.where(np.isfinite(columns), columns - centre, 0.0)
     scale = known.std(axis=0)
     scale = np.where(scale > _FLAT, scale, np.inf)  # what is the same for all says nothing
-    weights, intercept = _KINDS[kind](known / scale, target, seed)
-    return Fit(centre, weights / scale, intercept)
+    # A ridge keeps weights among the rows: of more columns than rows, the rows' own axes give the same fit.
+    _, sizes, axes = np.linalg.svd(known / scale, full_matrices=False)
+    axes = axes[sizes > _FLAT * max(float(sizes[0]), _FLAT)]
+    weights, intercept = _KINDS[kind]((known / scale) @ axes.T, target, seed)
+    return Fit(centre, weights @ axes / scale, intercept)
 
 
 def folds(target: NDArray[Any], kind: FitKind, *, n: int, seed: int) -> list[NDArray[np.int64]]:

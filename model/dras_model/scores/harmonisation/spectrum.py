@@ -98,14 +98,10 @@ def _tissue_spectra(hu: NDArray[np.float32]) -> Array:
         if min(own.shape) < size:
             continue
         beside = np.mean([_block_means(hu[k]) for k in (z - 1, z + 1) if 0 <= k < len(hu)] or [own], axis=0)
-        own, beside = (sliding_window_view(means, (size, size))[::2, ::2] for means in (own, beside))
-        is_tissue = [
-            (means.min(axis=(2, 3)) > TISSUE_HU[0]) & (means.max(axis=(2, 3)) < TISSUE_HU[1])
-            for means in (own, beside)
-        ]
-        both = is_tissue[0] & is_tissue[1]
-        places += [(z, 2 * STEP * y, 2 * STEP * x) for y, x in np.argwhere(both)]
-        unevenness += beside[both].std(axis=(1, 2)).tolist()
+        tissue = [(means > TISSUE_HU[0]) & (means < TISSUE_HU[1]) for means in (own, beside)]
+        even = _whole_windows(tissue[0] & tissue[1], size)[::2, ::2]
+        places += [(z, 2 * STEP * y, 2 * STEP * x) for y, x in np.argwhere(even)]
+        unevenness += sliding_window_view(beside, (size, size))[::2, ::2][even].std(axis=(1, 2)).tolist()
     order = np.argsort(unevenness, kind="stable")[: max(ENOUGH_PATCHES, int(EVENEST * len(places)))]
     chosen = order[:: max(1, -(-len(order) // MOST_PATCHES))]
     spectra = np.empty((len(chosen), PATCH, PATCH))
@@ -116,6 +112,12 @@ def _tissue_spectra(hu: NDArray[np.float32]) -> Array:
         patch -= basis @ (basis.T @ patch)
         spectrum[...] = np.abs(np.fft.fft2(patch.reshape(PATCH, PATCH) * window)) ** 2 / np.sum(window**2)
     return spectra
+
+
+def _whole_windows(inside: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
+    """Which windows of size^2, one at each pixel where it fits, hold nothing else; an axis after the other."""
+    rows = sliding_window_view(inside, size, axis=0).all(axis=2)
+    return np.asarray(sliding_window_view(rows, size, axis=1).all(axis=2))
 
 
 def _chosen_slices(hu: NDArray[np.float32], most: int = 64) -> range:

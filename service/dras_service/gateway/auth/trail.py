@@ -7,10 +7,11 @@ written down but the id of a job that has the form of ours. Failed logins are th
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dras_service.api.problems import Problem, ProblemCode
@@ -30,6 +31,13 @@ ACTIONS: Mapping[tuple[str, str], Action] = MappingProxyType(
         ("GET", "/v1/jobs/{job_id}/artifacts/{name}"): Action.ARTIFACT_DOWNLOAD,
         ("POST", "/v1/jobs/{job_id}/cancel"): Action.JOB_CANCEL,
         ("DELETE", "/v1/jobs/{job_id}"): Action.JOB_PURGE,
+        ("POST", "/dicom-web/studies"): Action.STUDY_SUBMIT,
+        ("POST", "/dicom-web/studies/{study}"): Action.STUDY_SUBMIT,
+        ("GET", "/dicom-web/studies/{study}"): Action.ARTIFACT_DOWNLOAD,
+        ("GET", "/dicom-web/studies/{study}/series/{series}"): Action.ARTIFACT_DOWNLOAD,
+        ("GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}"): Action.ARTIFACT_DOWNLOAD,
+        ("POST", "/dicom-web/workitems"): Action.STUDY_SUBMIT,
+        ("POST", "/dicom-web/workitems/{uid}/cancelrequest"): Action.JOB_CANCEL,
         ("POST", "/v1/webhooks"): Action.WEBHOOK_CREATE,
         ("DELETE", "/v1/webhooks/{webhook_id}"): Action.WEBHOOK_REMOVE,
     }
@@ -57,6 +65,7 @@ class AuditTrail:
         self._app = app
         self._log = log
         self._routes = routes
+        self._turn = CapacityLimiter(1)  # one chain, to which one entry is added at a time
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's message stream."""
@@ -70,7 +79,7 @@ class AuditTrail:
         if action is None:
             await self._app(scope, receive, send)
             return
-        answer = _Answer(self._log, action, parameters, scope=scope, send=send)
+        answer = _Answer(self._log, self._turn, action, parameters, scope=scope, send=send)
         try:
             await self._app(scope, receive, answer.forward)
         except Exception:
@@ -82,9 +91,17 @@ class _Answer:
     """One answer on its way out."""
 
     def __init__(
-        self, log: Log, action: Action, parameters: Mapping[str, str], *, scope: Scope, send: Send
+        self,
+        log: Log,
+        turn: CapacityLimiter,
+        action: Action,
+        parameters: Mapping[str, str],
+        *,
+        scope: Scope,
+        send: Send,
     ) -> None:
         self._log = log
+        self._turn = turn
         self._action = action
         self._parameters = parameters
         self._scope = scope
@@ -110,7 +127,7 @@ class _Answer:
         detail: dict[str, Any] = {"status": status}
         if "name" in self._parameters and outcome is Outcome.SUCCESS:
             detail["name"] = self._parameters["name"]  # it is in the index, so it is one of ours
-        await run_in_threadpool(
+        write = partial(
             self._log.append,
             self._action,
             asked if _ID.fullmatch(asked) else made,
@@ -119,6 +136,7 @@ class _Answer:
             outcome=outcome,
             detail=detail,
         )
+        await to_thread.run_sync(write, limiter=self._turn)
 
     async def _start(self, message: Message) -> None:
         try:

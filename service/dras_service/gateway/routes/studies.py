@@ -114,7 +114,9 @@ def studies_router(intake: Intake, inspector: Inspector) -> APIRouter:
         description="Headers are read, nothing is computed and nothing is kept.",
         response_description="How the study would be used, or why it would be refused",
         openapi_extra={"requestBody": _BODY},
-        responses=responses(*_UPLOAD_PROBLEMS, ProblemCode.VALIDATION_FAILED),
+        responses=responses(
+            *_UPLOAD_PROBLEMS, ProblemCode.VALIDATION_FAILED, ProblemCode.VALIDATION_NOT_OFFERED
+        ),
     )
     async def validate_study(
         request: Request, caller: Submitter, query: Annotated[SeriesQuery, Query()]

@@ -10,8 +10,9 @@ import pytest
 
 from dras_model.encoder import graph, reference
 from dras_model.encoder.batches import Study
-from dras_model.encoder.bundle import ENCODER, GOLDEN, Bundle, Golden
+from dras_model.encoder.bundle import ENCODER, GOLDEN, Bundle
 from dras_model.encoder.calibration import textures
+from dras_model.encoder.golden import Golden
 from dras_model.encoder.runtime import Encoder, distance
 from dras_model.encoder.weights import EncoderWeights
 from dras_model.imaging.atlas import Atlas

@@ -9,7 +9,11 @@ from dras_model.results.errors import SetupRefused, StudyRefused
 from dras_model.results.study import StudyWarning
 
 ROOT = Path(__file__).parents[4]
-PACKAGES = (ROOT / "model" / "dras_model", ROOT / "training" / "dras_training")
+PACKAGES = (
+    ROOT / "model" / "dras_model",
+    ROOT / "training" / "dras_training",
+    ROOT / "service" / "dras_service",
+)
 
 
 def test_every_code_has_its_sentence() -> None:

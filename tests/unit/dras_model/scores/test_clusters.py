@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dras_model.imaging.phantom.clusters import plant_clusters, power_law_sizes
-from dras_model.scores.clusters import cluster_sizes, fit_power_law
+from dras_model.scores.clusters import cluster_sizes, fit_power_law, sizes_by_group
 
 
 def _by_search(low: np.ndarray) -> list[int]:
@@ -38,6 +38,24 @@ def _by_search(low: np.ndarray) -> list[int]:
 def test_clusters_are_those_that_a_search_from_voxel_to_voxel_finds(seed: int, share: float) -> None:
     low = np.random.default_rng(seed).random((9, 8, 7)) < share
     assert sorted(cluster_sizes(low)) == _by_search(low)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.1, 0.9))
+def test_a_cluster_never_reaches_into_another_group(seed: int, share: float) -> None:
+    rng = np.random.default_rng(seed)
+    low, group = rng.random((6, 7, 5)) < share, rng.integers(0, 4, (6, 7, 5)).astype(np.uint8)
+    at = np.flatnonzero(low)
+    found = sizes_by_group(at, group.ravel()[at], low.shape, n_groups=3)
+    for number, sizes in enumerate(found, start=1):
+        assert sorted(sizes) == _by_search(low & (group == number))
+
+
+def test_the_end_of_a_row_or_slice_does_not_touch_the_next_ones_start() -> None:
+    low = np.zeros((2, 3, 4), dtype=bool)
+    low[0, 0, 3] = low[0, 1, 0] = True  # one after the other in memory
+    low[0, 2, 1] = low[1, 0, 1] = True  # a row apart in memory
+    assert sorted(cluster_sizes(low)) == [1, 1, 1, 1]
 
 
 def test_voxels_that_meet_at_an_edge_are_two_clusters() -> None:

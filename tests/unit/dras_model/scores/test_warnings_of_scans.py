@@ -19,7 +19,7 @@ from dras_model.imaging.nifti import write_nifti
 from dras_model.imaging.phantom import Phantom, PhantomSpec, make_phantom
 from dras_model.imaging.phantom_dicom import SeriesOptions, write_series
 from dras_model.imaging.volume import Grid, Volume
-from dras_model.pipeline import Prepared, prepare
+from dras_model.preparing import Prepared, prepare
 from dras_model.results.codes import Code
 from dras_model.results.study import Region
 from dras_model.scores.comparability import acquisition_differences

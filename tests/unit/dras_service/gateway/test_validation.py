@@ -5,6 +5,7 @@ from io import BytesIO
 import pytest
 
 from dras_model.pipeline import inspect
+from dras_service.gateway import validation
 from dras_service.gateway.problems import ProblemRaised
 from dras_service.gateway.validation import Inspector
 from dras_service.settings import GatewaySettings
@@ -89,3 +90,8 @@ def test_no_more_are_looked_at_at_once_than_allowed(blobs, tmp_path):
         return raised.value.problem.code
 
     assert asyncio.run(twice()) == "TOO_BUSY"
+
+
+def test_a_gateway_without_the_imaging_stack_says_that_it_looks_at_no_study(blobs, tmp_path, monkeypatch):
+    monkeypatch.setattr(validation, "find_spec", lambda _name: None)
+    assert code_of(Inspector(blobs, GatewaySettings()), tmp_path) == "VALIDATION_NOT_OFFERED"

@@ -1,0 +1,155 @@
+"""`/dicom-web`: DICOMweb as PS3.18 has it, as far as `docs/dicom-conformance.md` says.
+
+Not in the OpenAPI document: the standard is its description, and its media types are its own.
+"""
+
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from python_multipart.multipart import parse_options_header
+from starlette.concurrency import run_in_threadpool
+
+from dras_service.api.problems import ProblemCode
+from dras_service.gateway.auth.callers import Reader, Submitter
+from dras_service.gateway.dicomweb.datasets import JSON, XML, Dataset, as_json, as_xml
+from dras_service.gateway.dicomweb.results import (
+    Instance,
+    Results,
+    instance_entries,
+    series_entries,
+    study_entry,
+)
+from dras_service.gateway.dicomweb.storing import store_parts
+from dras_service.gateway.problems import ProblemRaised
+from dras_service.gateway.uploads import Intake
+from dras_service.gathering.room import Room
+
+PREFIX = "/dicom-web"
+_DICOM = b"application/dicom"
+_BLOCK = 1 << 18
+_MOST = 1000
+_NO_CONTENT = 204
+
+Uid = Annotated[str, Path(pattern=r"^[0-9.]{1,64}$")]
+Limit = Annotated[int, Query(ge=1, le=_MOST)]
+Offset = Annotated[int, Query(ge=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class DicomWeb:
+    """What the routes work with. `room` is opened with the application."""
+
+    intake: Intake
+    results: Results
+    room: Callable[[], Room]
+
+
+def storing_router(parts: DicomWeb) -> APIRouter:
+    """Make the routes of STOW-RS (10.5)."""
+    router = APIRouter(prefix=PREFIX, include_in_schema=False)
+
+    @router.post("/studies")
+    async def store(request: Request, caller: Submitter) -> Response:
+        return await _store(parts, request, tenant=caller.tenant, study_uid=None)
+
+    @router.post("/studies/{study}")
+    async def store_in_study(request: Request, caller: Submitter, study: Uid) -> Response:
+        return await _store(parts, request, tenant=caller.tenant, study_uid=study)
+
+    return router
+
+
+def results_of_router(parts: DicomWeb) -> APIRouter:
+    """Make the routes of QIDO-RS (10.6) and WADO-RS (10.4) over the results."""
+    router = APIRouter(prefix=PREFIX, include_in_schema=False)
+    results = parts.results
+
+    @router.get("/studies")
+    def find_studies(
+        caller: Reader,
+        limit: Limit = 100,
+        offset: Offset = 0,
+        study: Annotated[str | None, Query(alias="StudyInstanceUID")] = None,
+    ) -> Response:
+        tenant = caller.tenant
+        uids = [study] if study else results.studies(tenant=tenant, limit=limit, offset=offset)
+        found = [(uid, results.instances(uid, tenant=tenant)) for uid in uids]
+        return _listed(study_entry(uid, instances) for uid, instances in found if instances)
+
+    @router.get("/studies/{study}/series")
+    def find_series(caller: Reader, study: Uid) -> Response:
+        return _listed(series_entries(results.instances(study, tenant=caller.tenant)))
+
+    @router.get("/studies/{study}/instances")
+    def find_instances(caller: Reader, study: Uid) -> Response:
+        return _listed(instance_entries(results.instances(study, tenant=caller.tenant)))
+
+    @router.get("/studies/{study}/series/{series}/instances")
+    def find_instances_of_series(caller: Reader, study: Uid, series: Uid) -> Response:
+        found = results.instances(study, tenant=caller.tenant)
+        return _listed(instance_entries([each for each in found if each.series_uid == series]))
+
+    @router.get("/studies/{study}")
+    def retrieve_study(caller: Reader, study: Uid) -> Response:
+        return _sent(results.instances(study, tenant=caller.tenant))
+
+    @router.get("/studies/{study}/series/{series}")
+    def retrieve_series(caller: Reader, study: Uid, series: Uid) -> Response:
+        found = results.instances(study, tenant=caller.tenant)
+        return _sent([each for each in found if each.series_uid == series])
+
+    @router.get("/studies/{study}/series/{series}/instances/{instance}")
+    def retrieve_instance(caller: Reader, study: Uid, series: Uid, instance: Uid) -> Response:
+        found = results.instances(study, tenant=caller.tenant)
+        return _sent([each for each in found if (each.series_uid, each.instance_uid) == (series, instance)])
+
+    return router
+
+
+async def _store(parts: DicomWeb, request: Request, *, tenant: str, study_uid: str | None) -> Response:
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    if kind != b"multipart/related" or options.get(b"type", _DICOM) != _DICOM:
+        raise ProblemRaised(
+            ProblemCode.UNSUPPORTED_MEDIA_TYPE, allowed='multipart/related; type="application/dicom"'
+        )
+    async with parts.intake.receive(request, tenant=tenant) as received:
+        path = received.path
+
+        def keep() -> Response:
+            files = sorted(path.iterdir()) if path.is_dir() else [path]
+            stored = store_parts(parts.room(), files, tenant=tenant, study_uid=study_uid)
+            wants_xml = XML in request.headers.get("accept", "") and JSON not in request.headers["accept"]
+            content = as_xml(stored.dataset()) if wants_xml else as_json([stored.dataset()], one=True)
+            return Response(content, status_code=stored.status, media_type=XML if wants_xml else JSON)
+
+        return await to_thread.run_sync(keep)
+
+
+def _listed(entries: Iterable[Dataset]) -> Response:
+    found = list(entries)
+    if not found:
+        return Response(status_code=_NO_CONTENT)
+    return Response(as_json(found), media_type=JSON)
+
+
+def _sent(found: list[Instance]) -> Response:
+    if not found:
+        raise ProblemRaised(ProblemCode.NOT_FOUND)
+    boundary = uuid.uuid4().hex
+    kind = f'multipart/related; type="application/dicom"; boundary={boundary}'
+    return StreamingResponse(_multipart(found, boundary), media_type=kind)
+
+
+async def _multipart(found: list[Instance], boundary: str) -> AsyncIterator[bytes]:
+    for instance in found:
+        yield f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+        with instance.path.open("rb") as file:
+            while block := await run_in_threadpool(file.read, _BLOCK):
+                yield block
+        yield b"\r\n"
+    yield f"--{boundary}--\r\n".encode()

@@ -1,0 +1,150 @@
+"""When a study is complete, and what becomes of it then: a job, by the same way as every other upload.
+
+DICOM says no end of a study: it is complete when nothing has come for a while, or when there are as many images as
+its sender says there are. An image that comes later makes another version: the study as it was submitted and the
+new images together, as a new job. What is known of versions is in the database, so that any process may go on.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from dras_service.gathering.room import Gathered, Origin, Room
+from dras_service.observability.logs import outline
+from dras_service.store.blobs import BlobStore
+from dras_service.store.errors import QuotaExceeded, StoreError
+from dras_service.store.incoming import Incoming
+from dras_service.store.keeping import keep
+from dras_service.store.rows import Order, Submitted
+from dras_service.store.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Handling:
+    """What a route says of its studies."""
+
+    quiet_s: float
+    broken_quiet_s: float
+    most_wait_s: float
+    order: Order = field(default_factory=Order)
+    expected: Callable[[str], int | None] | None = None  # how many images a study has, by its UID
+
+
+class Completer:
+    """Submits what is complete, by `run_once`."""
+
+    def __init__(
+        self,
+        room: Room,
+        handling_of: Callable[[Origin], Handling],
+        *,
+        store: Store,
+        blobs: BlobStore,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._room = room
+        self._handling_of = handling_of
+        self._store = store
+        self._blobs = blobs
+        self._now = clock
+        self._asked_at: dict[Path, float] = {}
+
+    def run_once(self) -> int:
+        """Submit what is complete; return how many studies. One that cannot be submitted now is tried again."""
+        for gathered in list(self._room.waiting()):
+            if self._is_complete(gathered):
+                self._room.take(gathered)
+        n_submitted = 0
+        for taken in list(self._room.taken()):
+            try:
+                self._submit(taken)
+            except QuotaExceeded as error:
+                _log.warning("a study waits: the tenant's quota %s is used up", error.quota)
+            except (StoreError, OSError) as error:
+                _log.warning("a study waits: %s", outline(error))
+            else:
+                n_submitted += 1
+        return n_submitted
+
+    def _is_complete(self, gathered: Gathered) -> bool:
+        handling = self._handling_of(gathered.origin)
+        try:
+            now, last_at, first_at = self._now(), gathered.last_at, gathered.first_at
+        except FileNotFoundError:
+            return False
+        if now - first_at >= handling.most_wait_s:
+            return True
+        if now - last_at < handling.quiet_s:
+            return False
+        if handling.expected is not None:
+            told = self._all_there(gathered, handling, now)
+            if told is not None:
+                return told
+        return not gathered.is_broken or now - last_at >= handling.broken_quiet_s
+
+    def _all_there(self, gathered: Gathered, handling: Handling, now: float) -> bool | None:
+        """Whether all images are there that the sender has; None where it does not say. Asked not too often."""
+        asked_at = self._asked_at.get(gathered.folder, 0.0)
+        if now - asked_at < handling.quiet_s:
+            return False
+        self._asked_at[gathered.folder] = now
+        expected = None if handling.expected is None else handling.expected(gathered.origin.study_uid)
+        if expected is None:
+            return None
+        n_images = len(gathered.images()) + self._n_before(gathered)
+        if n_images < expected:
+            _log.info("a study waits: %d of %d images are there", n_images, expected)
+        return n_images >= expected
+
+    def _n_before(self, gathered: Gathered) -> int:
+        """How many files the version before has; late images add to those."""
+        origin = gathered.origin
+        for job in self._store.jobs.of_study(origin.study_uid, tenant=origin.tenant, limit=1):
+            stored = self._store.jobs.study(job.study_key, tenant=origin.tenant)
+            return 0 if stored is None else stored.n_files
+        return 0
+
+    def _submit(self, taken: Gathered) -> None:
+        origin = taken.origin
+        order = replace(self._handling_of(origin).order, study_uid=origin.study_uid)
+        with self._blobs.receive() as incoming:
+            is_late = self._take_over_earlier(incoming, origin)
+            for image in taken.images():
+                incoming.adopt(image)
+            if incoming.n_files == 0:
+                self._room.done(taken)
+                return
+            submitted = keep(
+                incoming,
+                order,
+                tenant=origin.tenant,
+                submission=self._store.submission,
+                blobs=self._blobs,
+            )
+        self._room.done(taken)
+        self._asked_at = {path: at for path, at in self._asked_at.items() if path.exists()}
+        _tell(submitted, origin, is_late=is_late)
+
+    def _take_over_earlier(self, incoming: Incoming, origin: Origin) -> bool:
+        """Put the images of the version before into the new one; False where there is none, or it was purged."""
+        found = self._store.jobs.of_study(origin.study_uid, tenant=origin.tenant, limit=1)
+        if not found or not self._blobs.has_study(found[0].study_key):
+            return False
+        with self._blobs.study(found[0].study_key) as earlier:
+            for image in sorted(earlier.iterdir()) if earlier.is_dir() else [earlier]:
+                incoming.adopt(image)
+        return True
+
+
+def _tell(submitted: Submitted, origin: Origin, *, is_late: bool) -> None:
+    job_id = submitted.job.id
+    if not submitted.is_new:
+        _log.info("a study by route %s came again; job %s stands", origin.route, job_id)
+    elif is_late:
+        _log.warning("late images by route %s: job %s is the study's next version", origin.route, job_id)
+    else:
+        _log.info("a study by route %s is complete: job %s", origin.route, job_id)

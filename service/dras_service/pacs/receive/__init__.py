@@ -1,0 +1,1 @@
+"""The Storage SCP: who may call, what is taken, and how it gets to the disk."""

@@ -1,0 +1,129 @@
+"""A head slid over the lungs: what it would say of every cube of 32 mm, as a map in the scan's space.
+
+The cubes go the way of any patch, at any place and not at the atlas' corners only; the location of each is where
+the registration puts its corner. A block of the map is the mean of the cubes that hold it. The head was fitted to
+whole patients, so that the map tells which places speak for its outcome, and is no measurement of that place.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dras_model.encoder.architecture import PATCH_SIZE
+from dras_model.encoder.bundle import Bundle
+from dras_model.encoder.heads import Head
+from dras_model.encoder.runtime import Encoder
+from dras_model.imaging.atlas import LEFT, RIGHT, Atlas
+from dras_model.imaging.nifti import write_nifti
+from dras_model.imaging.patches import LEAST_LUNG, cut_cubes
+from dras_model.imaging.registration import Alignment
+from dras_model.imaging.resampling import unit_grid
+from dras_model.imaging.volume import Grid, LabelMap
+from dras_model.outputs.folder import new_file
+from dras_model.preparing import Cut
+from dras_model.results.codes import Code
+from dras_model.results.errors import SetupRefused
+
+STRIDES_MM = (4, 8, 16, 32)  # whole parts of a patch
+LEAST_OF_A_BLOCK = 0.5  # of a block is lung where the map has a value
+
+Heard = Callable[[float], None]
+
+
+def to_nobody(_fraction: float) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DenseMap:
+    """`values` (z, y, x) float32 on `grid`, whose voxels are blocks of the stride; NaN outside the lungs."""
+
+    values: NDArray[np.float32]
+    grid: Grid
+
+    def write(self, path: Path) -> None:
+        """Write it as NIfTI. Raises SetupRefused OUTPUT_NOT_WRITABLE."""
+        with new_file(path, overwrite=True) as draft:
+            write_nifti(draft, self.values, self.grid)
+
+
+def find_head(bundle: Bundle, name: str) -> Head:
+    """Return the head of that name. Raises SetupRefused HEAD_UNSUITED, naming those there are."""
+    known = {head.name: head for head in bundle.heads}
+    if name not in known:
+        raise _unsuited(bundle, name, f"there is none; it has {', '.join(known) or 'no heads'}")
+    return known[name]
+
+
+def slide(
+    cut: Cut, head: Head, encoder: Encoder, atlas: Atlas, *, stride_mm: int, heard: Heard = to_nobody
+) -> DenseMap:
+    """Slide `head` over the lungs of a study. Raises SetupRefused HEAD_UNSUITED where it needs a whole patient."""
+    bundle = encoder.bundle
+    if len(head.weights) > 1 or head.attention is not None:
+        raise _unsuited(bundle, head.name, "it does not weigh every patch alike; fit one with --pooling mean")
+    lung = _lung_of_blocks(cut.lungs.map, stride_mm)
+    per_patch = PATCH_SIZE // stride_mm
+    wanted = np.argwhere(_sums(lung, per_patch) / per_patch**3 >= LEAST_LUNG)
+    total, counts = np.zeros(lung.shape), np.zeros(lung.shape)
+    for level in np.unique(wanted[:, 0]):  # cubes of one height at a time: a study has ten thousand
+        blocks = wanted[wanted[:, 0] == level]
+        corners = blocks * stride_mm
+        cubes, _ = cut_cubes(cut.volume, corners, PATCH_SIZE)
+        embeddings = encoder.encode(cubes, _locations(corners, cut.volume.grid, atlas, cut.alignment))
+        for (z, y, x), value in zip(blocks.tolist(), head.of_each(embeddings).tolist(), strict=True):
+            cube = np.s_[z : z + per_patch, y : y + per_patch, x : x + per_patch]
+            total[cube] += value
+            counts[cube] += 1
+        heard(float(level + 1) / lung.shape[0])
+    shown = (lung >= LEAST_OF_A_BLOCK) & (counts > 0)
+    values = np.where(shown, total / np.maximum(counts, 1), np.nan).astype(np.float32)
+    return DenseMap(values, _block_grid(cut.volume.grid, lung.shape, stride_mm))
+
+
+def _lung_of_blocks(lungs: LabelMap, stride_mm: int) -> NDArray[np.float64]:
+    """Return how much of each block of the scan's 1 mm lattice is lung (z, y, x)."""
+    filled = (lungs.labels == RIGHT) | (lungs.labels == LEFT)
+    counted = filled.astype(np.float64)
+    shape = [-(-size // stride_mm) for size in unit_grid(lungs.grid).shape]
+    for axis, spacing in enumerate(lungs.grid.spacing_mm):
+        block = (np.arange(filled.shape[axis]) * spacing / stride_mm).astype(int).clip(max=shape[axis] - 1)
+        gathered = (np.arange(shape[axis])[:, None] == block).astype(np.float64)
+        counted = np.moveaxis(np.tensordot(gathered, counted, axes=(1, axis)), 0, axis)
+    voxels = stride_mm**3 / float(np.prod(lungs.grid.spacing_mm))
+    return np.asarray(np.minimum(counted / voxels, 1.0))
+
+
+def _sums(blocks: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """Return the sum of the n³ blocks from each one on; what would leave the scan is left out."""
+    for axis in range(3):
+        view = np.lib.stride_tricks.sliding_window_view(blocks, n, axis=axis)
+        blocks = np.asarray(view.sum(axis=-1))
+    return blocks
+
+
+def _locations(
+    corners: NDArray[np.int64], grid: Grid, atlas: Atlas, alignment: Alignment
+) -> NDArray[np.float32]:
+    """Return where in the atlas the cubes begin (n, 3), in [-1, 1]: outside of what training knows, at its edge."""
+    world = unit_grid(grid).to_world(corners)
+    back = np.linalg.inv(alignment.matrix)
+    in_atlas = atlas.lungs.grid.to_index(world @ back[:3, :3].T + back[:3, 3])[:, ::-1]
+    placed = in_atlas / atlas.corners.max(axis=0) * 2.0 - 1.0
+    lowest, highest = atlas.locations.min(axis=0), atlas.locations.max(axis=0)
+    return np.asarray(np.clip(placed, lowest, highest), dtype=np.float32)
+
+
+def _block_grid(grid: Grid, shape: tuple[int, ...], stride_mm: int) -> Grid:
+    lattice = unit_grid(grid)
+    affine = lattice.affine.copy()
+    affine[:3, :3] *= stride_mm
+    affine[:3, 3] = lattice.to_world(np.full(3, (stride_mm - 1) / 2))  # the centre of the first block
+    return Grid((shape[0], shape[1], shape[2]), affine)
+
+
+def _unsuited(bundle: Bundle, name: str, reason: str) -> SetupRefused:
+    return SetupRefused(Code.HEAD_UNSUITED, name=name, bundle=bundle.manifest.name, reason=reason)

@@ -10,7 +10,7 @@ PYTEST_ARGS ?= -n auto --dist loadfile
 #   make test TORCH="torch==2.13.0+cpu --extra-index-url <index of CPU builds>"
 TORCH ?= torch==2.13.0
 
-.PHONY: help setup setup-dev demo test check format schema docs bench contract soak clean
+.PHONY: help setup setup-dev demo test check format schema docs bench contract soak images-check lock supply-chain clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -58,12 +58,54 @@ bench: setup-dev  ## time every stage; JSON into benchmarks/results (half an hou
 	$(BIN)/python benchmarks/outputs.py
 	$(BIN)/python benchmarks/workers.py
 	$(BIN)/python benchmarks/batch.py
+	$(BIN)/python benchmarks/pacs.py
+	$(BIN)/python benchmarks/page.py
 
 contract: setup-dev  ## hold the gateway to its OpenAPI document with 100 requests an operation and phase (half an hour)
 	DRAS_CONTRACT_EXAMPLES=100 $(BIN)/python -m pytest -q tests/integration/gateway/test_contract.py
 
 soak: setup-dev test-programs  ## kill the service a thousand times and count; figures into docs/soak.json (half an hour)
 	cd tests && ../$(BIN)/python -m integration.reliability.soak --kills 1050 --json ../docs/soak.json
+
+page: page-packages  ## build the page's one foreign file anew, from deploy/page/package-lock.json
+	cd deploy/page && npm run --silent build
+
+.PHONY: page page-packages
+page-packages:
+	@command -v npm >/dev/null || { echo "Not installed: npm; tests that need axe or a build are skipped." >&2; exit 0; }; \
+	cd deploy/page && { cmp -s package-lock.json node_modules/.lock || \
+	    { npm ci --silent --no-audit --no-fund && cp package-lock.json node_modules/.lock; }; } || \
+	    echo "npm could not fetch the page's packages; tests that need them are skipped." >&2
+
+# Outside of the checkout: a Debian root, wheels and images take 5 GB while it runs, 2 GB afterwards.
+IMAGES_CACHE ?= $(HOME)/.cache/dras-images
+IMAGES ?= gateway worker-cpu training
+images-check: setup-dev  ## build the images with buildah and take a study through a service of them (root; 15 minutes)
+	@for name in buildah debootstrap; do command -v $$name >/dev/null || \
+	    { echo "$$name is missing; sudo apt install buildah debootstrap" >&2; exit 1; }; done
+	$(BIN)/python deploy/images_check/check.py --cache "$(IMAGES_CACHE)" --images $(IMAGES) --json docs/images.json
+
+# One platform, that of the images. numpy is what the command needs and the gateway does not; PyTorch's builds for
+# CUDA and for processors have one name, so it comes beside the lock (decisions 0086, 0087).
+LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url --no-emit-find-links \
+    --no-header --no-annotate --no-strip-markers --python-version 3.11 --python-platform x86_64-unknown-linux-gnu
+LOCKS := deploy/requirements
+lock: $(VENV)/.installed-supply-chain  ## pin what the images hold, with hashes; LOCK_ARGS=--upgrade takes newer ones
+	$(LOCK) $(LOCK_ARGS) --extra cluster --extra otel --excludes <(echo numpy) -o $(LOCKS)/gateway.txt
+	$(LOCK) $(LOCK_ARGS) --extra cluster --extra otel --extra cpu -o $(LOCKS)/worker-cpu.txt
+	$(LOCK) $(LOCK_ARGS) --extra cluster --extra otel --extra gpu <(echo 'onnxruntime-gpu[cuda,cudnn]') -o $(LOCKS)/worker-gpu.txt
+	$(LOCK) $(LOCK_ARGS) --extra training --excludes <(echo torch) -o $(LOCKS)/training.txt
+	echo 'hatchling>=1.27' | $(subst pyproject.toml,-,$(LOCK)) $(LOCK_ARGS) -o $(LOCKS)/build.txt
+
+supply-chain: setup-dev $(VENV)/.installed-supply-chain  ## wheel, bills of materials, licences, linted images, audit
+	$(BIN)/python deploy/supply_chain.py wheel dist
+	$(BIN)/python deploy/supply_chain.py licences > docs/licences.md
+	for name in gateway worker-cpu worker-gpu training; do \
+	    $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --of JSON \
+	        -o dist/$$name.cdx.json $(LOCKS)/$$name.txt || exit 1; done
+	$(BIN)/hadolint deploy/docker/*.Dockerfile deploy/images_check/standins.Dockerfile
+	for name in gateway worker-cpu worker-gpu training build; do \
+	    $(BIN)/pip-audit --disable-pip --require-hashes -r $(LOCKS)/$$name.txt || exit 1; done
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) $(OUT) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
@@ -86,10 +128,11 @@ install-venv-module:
 # Programs of others that DICOM objects are held against: a validator, readers, a PACS. Where they cannot be
 # installed the tests that need them are skipped, by name. Debian starts Orthanc as a service when it installs it,
 # unless a policy says no.
-# So are those of the service against Redis and PostgreSQL, which tests start on ports of their own.
-TEST_PROGRAMS := dciodvfy dsrdump Orthanc redis-server pg_ctlcluster
+# So are those of the service against Redis and PostgreSQL, which tests start on ports of their own, and those of the
+# page in Chromium. What npm gives (axe, and what the page's one foreign file is built of) is fetched where there is npm.
+TEST_PROGRAMS := dciodvfy dsrdump storescu Orthanc redis-server pg_ctlcluster chromium
 .PHONY: test-programs
-test-programs:
+test-programs: page-packages
 	@missing=; for name in $(TEST_PROGRAMS); do command -v $$name >/dev/null || missing="$$missing $$name"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -98,16 +141,20 @@ test-programs:
 	        printf '#!/bin/sh\nexit 101\n' > $$policy && chmod +x $$policy && trap "rm -f $$policy" EXIT; \
 	    fi; \
 	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
-	        dicom3tools dcmtk orthanc redis-server postgresql || echo "Not installed:$$missing; tests that need them are skipped." >&2; \
+	        dicom3tools dcmtk orthanc orthanc-dicomweb redis-server postgresql chromium || echo "Not installed:$$missing; tests that need them are skipped." >&2; \
 	else \
 	    echo "Not installed:$$missing; tests that need them are skipped." >&2; \
 	fi
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[cpu,service]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[cpu,service,pacs]"
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $@
+
+$(VENV)/.installed-supply-chain: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[supply-chain]"
 	@touch $@

@@ -9,6 +9,7 @@ only, and what chroot cannot show, a read-only root: instead, every file is look
 import argparse
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--images", nargs="+", default=BUILT, choices=BUILT)
     parser.add_argument("--json", type=Path, help="where the sizes are kept")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that what was started is ended, too
     cache = options.cache.resolve()
     cache.mkdir(parents=True, exist_ok=True)
     buildah = Buildah(cache / "storage")

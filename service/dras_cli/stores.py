@@ -7,8 +7,8 @@ from pathlib import Path
 
 from dras_service.errors import CannotServe
 from dras_service.settings import Settings, read_settings
-from dras_service.store.engine import open_engine
 from dras_service.store.errors import StoreError
+from dras_service.store.opening import open_store
 from dras_service.store.store import Store
 
 
@@ -21,9 +21,8 @@ def settings_with(data: Path | None) -> Settings:
 @contextmanager
 def opened_store(settings: Settings) -> Iterator[Store]:
     """Open the database of the settings, brought to this version's form. Raises CannotServe."""
-    store = Store(open_engine(settings.store_url, busy_timeout_s=settings.store.busy_timeout_s))
+    store = open_store(settings)
     try:
-        store.migrate()
         yield store
     except StoreError as error:
         raise CannotServe(

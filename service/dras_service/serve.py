@@ -25,10 +25,8 @@ from dras_service.operation import metrics_port, recorded
 from dras_service.queue.app import create_celery
 from dras_service.queue.hints import Hints
 from dras_service.settings import GatewaySettings, Settings
-from dras_service.store.engine import open_engine
 from dras_service.store.errors import StoreError
-from dras_service.store.opening import open_blobs
-from dras_service.store.store import Store
+from dras_service.store.opening import check_blobs, open_blobs, open_store
 from dras_service.supervisor import WorkerProcess
 
 _log = logging.getLogger(__name__)
@@ -37,7 +35,8 @@ _log = logging.getLogger(__name__)
 def serve(settings: Settings, *, announce: Callable[[str], None], with_worker: bool = True) -> None:
     """Serve until SIGINT or SIGTERM; `announce` gets the URL once everything is ready.
 
-    Raises CannotServe: INSECURE_BIND, ADDRESS_IN_USE, WORKER_NOT_STARTED, and what the worker's self-test finds.
+    Raises CannotServe: INSECURE_BIND, ADDRESS_IN_USE, WORKER_NOT_STARTED, what opening database and blobs finds,
+    and what the worker's self-test does.
     """
     check_binding(settings)
     _raise_descriptor_limit()
@@ -53,11 +52,8 @@ def serve(settings: Settings, *, announce: Callable[[str], None], with_worker: b
 async def _serve(
     settings: Settings, listener: socket.socket, announce: Callable[[str], None], *, with_worker: bool
 ) -> None:
-    store = Store(
-        open_engine(settings.store_url, busy_timeout_s=settings.store.busy_timeout_s),
-        first_queue=settings.first_queue,
-    )
-    store.migrate()
+    store = open_store(settings)
+    check_blobs(settings)
     blobs = open_blobs(settings)
     blobs.prepare()
     hints = Hints(create_celery(settings))
@@ -112,7 +108,7 @@ class _Server(Server):
     def __init__(self, app: ASGIApp, settings: GatewaySettings, door: Door) -> None:
         super().__init__(app, settings)
         self._door = door
-        self._grace_s = settings.shutdown_grace_s
+        self._limits = settings
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -123,7 +119,8 @@ class _Server(Server):
         if self._door.is_shut:
             self.force_exit = True
         else:
-            await self._door.shut(within_s=self._grace_s)
+            limits = self._limits
+            await self._door.shut(within_s=limits.shutdown_grace_s, notice_s=limits.shutdown_notice_s)
         self.should_exit = True
 
 

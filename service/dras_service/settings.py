@@ -118,6 +118,9 @@ class GatewaySettings(_Topic):
     )
     event_poll_s: Seconds = Field(0.25, description="between two looks at the events of all listeners")
     retry_after_s: Seconds = 1.0
+    shutdown_notice_s: float = Field(
+        0.0, ge=0, description="in which only /readyz says that it stops; more than a proxy's interval"
+    )
     shutdown_grace_s: Seconds = 5.0
     webhooks: WebhookSettings = WebhookSettings()
     dicomweb: DicomWebSettings = DicomWebSettings()
@@ -303,7 +306,18 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        names = ", ".join(".".join(str(part) for part in fault["loc"]) for fault in error.errors())
-        raise CannotServe("SETTINGS_INVALID", f"These settings are invalid: {names}.") from error
+        # The names and what is expected: a value may be a secret.
+        faults = (
+            f"{_variable(fault['loc'])} ({fault['msg']})" for fault in error.errors(include_input=False)
+        )
+        raise CannotServe(
+            "SETTINGS_INVALID",
+            f"These settings are invalid: {', '.join(faults)}; docs/settings.md lists all.",
+        ) from error
     except SettingsError as error:
         raise CannotServe("SETTINGS_INVALID", "A setting of several parts is no valid JSON.") from error
+
+
+def _variable(place: tuple[int | str, ...]) -> str:
+    """Return the variable of the environment that sets what stands at `place`."""
+    return "DRAS_" + "__".join(str(part) for part in place if isinstance(part, str)).upper()

@@ -16,19 +16,25 @@ class Door:
     def __init__(self, admission: Admission, hub: EventHub) -> None:
         self._admission = admission
         self._hub = hub
+        self._told = False
 
     @property
     def is_shut(self) -> bool:
-        """Whether nothing new is taken: `/readyz` says so, and uploads are sent elsewhere."""
-        return self._admission.draining
+        """Whether it has been told to shut: `/readyz` says so, and a proxy sends what comes elsewhere."""
+        return self._told
 
     @property
     def under_way(self) -> int:
         """How many uploads are being received."""
         return self._admission.under_way
 
-    async def shut(self, *, within_s: float) -> None:
-        """Let nobody in any more and wait for the uploads under way, though not for ever."""
+    async def shut(self, *, within_s: float, notice_s: float = 0.0) -> None:
+        """Let nobody in any more and wait for the uploads under way, though not for ever.
+
+        For `notice_s` before that, only `/readyz` says what is coming.
+        """
+        self._told = True
+        await asyncio.sleep(notice_s)
         self._admission.drain()
         self._hub.drain()
         if self.under_way:

@@ -25,9 +25,16 @@ def open_salt(path: Path) -> bytes:
             _make(path)
         salt = path.read_bytes()
     except OSError as error:
-        raise CannotServe("SALT_UNREADABLE", "The file of the salt cannot be read or made.") from error
+        raise CannotServe(
+            "SALT_UNREADABLE",
+            "The file of the salt cannot be read or made; name one that can be by DRAS_AUTHENTICATION__SALT_FILE.",
+        ) from error
     if len(salt) < _BYTES:
-        raise CannotServe("SALT_UNREADABLE", f"The file of the salt holds less than {_BYTES} bytes.")
+        raise CannotServe(
+            "SALT_UNREADABLE",
+            f"The file of the salt holds less than {_BYTES} bytes; fill the one of"
+            " DRAS_AUTHENTICATION__SALT_FILE with random ones.",
+        )
     return salt
 
 

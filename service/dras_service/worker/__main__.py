@@ -5,7 +5,6 @@ line on its standard output, and ends when its standard input closes, that is, w
 """
 
 import argparse
-import logging
 import os
 import signal
 import sys
@@ -28,9 +27,7 @@ from dras_service.queue.app import create_celery, queue_name
 from dras_service.queue.broker import check_broker
 from dras_service.queue.hints import Hints
 from dras_service.settings import Settings, read_settings
-from dras_service.store.engine import open_engine
-from dras_service.store.opening import open_blobs
-from dras_service.store.store import Store
+from dras_service.store.opening import open_blobs, open_store
 from dras_service.worker.beacon import Beacon
 from dras_service.worker.between_forks import BetweenForks
 from dras_service.worker.devices import bind_processes
@@ -57,12 +54,14 @@ def main() -> int:
         if attached:
             threading.Thread(target=_end_with_owner, name="owner", daemon=True).start()
         check_broker(settings.queue)
+        open_store(settings).close()
         proven = check()
     except CannotServe as fault:
         if attached:
             _tell(f"{fault.code} {fault}")
         else:
-            logging.getLogger(__name__).critical("%s: %s", fault.code, fault)
+            # Not by the log, which withholds sentences: whoever starts this has to read it.
+            sys.stderr.write(f"dras: {fault.code}: {fault}\n")
         return 1
     setup_logging.connect(_keep_logging)
     if attached:
@@ -107,10 +106,9 @@ def create_worker(
 ) -> Celery:
     """Make the application with its tasks; the tables are brought to this version, and `proven` is offered.
 
-    Without `stages` only studies in one go are worked on.
+    Without `stages` only studies in one go are worked on. Raises CannotServe.
     """
-    store = Store(open_engine(settings.store_url, busy_timeout_s=settings.store.busy_timeout_s))
-    store.migrate()
+    store = open_store(settings)
     store.bundles.offer(proven)
     blobs = open_blobs(settings)
     blobs.prepare()

@@ -1,4 +1,4 @@
-"""Opens every bundle of the settings once, before a worker takes work, and says what they are.
+"""Opens every bundle of the settings once, before a worker takes work, says what they are, and tries the bucket.
 
 Runs in a process of its own, `python -m dras_service.worker.selftest`: what it loads must not be
 forked. Opening checks every hash and runs the golden vectors; on first use it makes the default bundle.
@@ -15,6 +15,7 @@ from dras_model.results.errors import SetupRefused
 from dras_service.api.bundles import BundleList, BundleView
 from dras_service.errors import CannotServe
 from dras_service.settings import WorkerSettings, read_settings
+from dras_service.store.opening import check_blobs
 from dras_service.worker.encoders import Encoders
 
 _REFUSED = 4
@@ -67,12 +68,26 @@ def _proven(encoders: Encoders, choice: str | None) -> BundleView:
     )
 
 
+def _with_setting(refusal: SetupRefused, settings: WorkerSettings) -> str:
+    """Return the refusal's sentence with the setting that it comes from."""
+    told = str(refusal).rstrip(".")
+    if refusal.code is Code.MISSING_EXTRA and settings.device == "cuda":
+        return f"{told} and see that a driver is there, or set DRAS_WORKER__DEVICE to cpu."
+    named = "DRAS_WORKER__BUNDLE" if settings.bundle else "DRAS_WORKER__OFFERED" if settings.offered else None
+    return f"{told}, or choose another by {named}." if named else f"{told}."
+
+
 def main() -> int:
     """Open everything; standard output gets the bundles as JSON, or a refusal as code and sentence."""
+    settings = read_settings()
     try:
-        proven = prove(read_settings().worker)
+        check_blobs(settings)
+        proven = prove(settings.worker)
+    except CannotServe as fault:
+        sys.stdout.write(f"{fault.code} {fault}\n")
+        return _REFUSED
     except SetupRefused as refusal:
-        sys.stdout.write(f"{refusal.code} {refusal}\n")
+        sys.stdout.write(f"{refusal.code} {_with_setting(refusal, settings.worker)}\n")
         return _REFUSED
     sys.stdout.write(BundleList(bundles=proven).model_dump_json())
     return 0

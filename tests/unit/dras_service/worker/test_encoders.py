@@ -90,6 +90,19 @@ def test_the_self_test_of_a_worker_names_the_file_at_fault(
     with pytest.raises(CannotServe, match=r"encoder\.onnx has another SHA-256") as refusal:
         check()
     assert refusal.value.code == "BUNDLE_INVALID"
+    assert str(refusal.value).endswith(", or choose another by DRAS_WORKER__BUNDLE.")
+
+
+def test_a_gpu_that_is_not_there_stops_the_worker_and_the_setting_is_named(
+    bundles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DRAS_WORKER__BUNDLE", str(bundles / "one"))
+    monkeypatch.setenv("DRAS_WORKER__DEVICE", "cuda")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(CannotServe) as refusal:
+        check()
+    assert refusal.value.code == "MISSING_EXTRA"
+    assert str(refusal.value).endswith(", or set DRAS_WORKER__DEVICE to cpu.")
 
 
 def test_a_worker_of_a_spoilt_bundle_ends_before_it_takes_work(bundles: Path, tmp_path: Path) -> None:

@@ -1,0 +1,109 @@
+"""Two gateways behind the proxy that is delivered, each exchanged while the other serves."""
+
+import http.client
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from integration.serving import Serving, wait_until
+from servers import free_port
+
+ROOT = Path(__file__).parents[2]
+
+
+class Proxy:
+    """Caddy with the delivery's configuration, on a port of its own."""
+
+    def __init__(self, folder: Path, *upstreams: str) -> None:
+        self.port = free_port()
+        site = {"DRAS_SITE": f"https://localhost:{self.port}", "DRAS_UPSTREAMS": " ".join(upstreams)}
+        # Ports that the file names for a container are not this machine's to give.
+        text = (
+            (ROOT / "deploy/proxy/Caddyfile")
+            .read_text()
+            .replace("127.0.0.1:2020", f"127.0.0.1:{free_port()}")
+        )
+        text = text.replace(
+            "admin off", f"admin off\n\thttp_port {free_port()}\n\tauto_https disable_redirects"
+        )
+        (folder / "Caddyfile").write_text(text)
+        self.process = subprocess.Popen(
+            ["caddy", "run", "--config", "Caddyfile", "--adapter", "caddyfile"],
+            cwd=folder,
+            env={"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_DATA_HOME": str(folder), **site},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> int:
+        """Return the status; 0 where there was no answer."""
+        # Caddy's own authority is nobody's here.
+        connection = http.client.HTTPSConnection(
+            "localhost", self.port, timeout=30, context=ssl._create_unverified_context()
+        )
+        headers = {"Content-Type": "application/octet-stream"} if body else {}
+        try:
+            connection.request(method, path, body, headers)
+            return connection.getresponse().status
+        except OSError:
+            return 0
+        finally:
+            connection.close()
+
+
+def test_gateways_are_exchanged_one_after_the_other_and_no_request_fails(tmp_path):
+    if not shutil.which("caddy"):
+        pytest.skip("caddy is not installed")
+    (tmp_path / "proxy").mkdir()
+    ports = [free_port(), free_port()]
+
+    def gateway(port: int) -> Serving:
+        # The proxy asks every two seconds; this machine may be slow to answer.
+        notice = {"DRAS_GATEWAY__SHUTDOWN_NOTICE_S": "6"}
+        serving = Serving(tmp_path / "data", "--no-worker", "--port", str(port), **notice)
+        assert serving.url, serving.process.stderr.read()
+        return serving
+
+    gateways = [gateway(port) for port in ports]
+    proxy = Proxy(tmp_path / "proxy", *(f"127.0.0.1:{port}" for port in ports))
+    statuses: Counter[int] = Counter()
+    done = threading.Event()
+
+    def submit() -> None:
+        number = 0
+        while not done.is_set():
+            number += 1
+            statuses[proxy.ask("POST", "/v1/studies", b"study %d" % number)] += 1
+            time.sleep(0.02)
+
+    try:
+        wait_until(lambda: proxy.ask("GET", "/readyz") == 200, within_s=60, what="the proxy serves")
+        assert proxy.ask("GET", "/metrics") == 404
+        caller = threading.Thread(target=submit)
+        caller.start()
+        for place, port in enumerate(ports):
+            before = statuses.total()
+            wait_until(lambda before=before: statuses.total() > before + 5, within_s=60, what="requests")
+            assert gateways[place].stop(signal.SIGTERM) == 0
+            gateways[place] = gateway(port)
+            time.sleep(4)  # until the proxy has asked it whether it is ready
+        done.set()
+        caller.join(60)
+        rows = gateways[0].rows("SELECT count(*) FROM job")
+    finally:
+        done.set()
+        proxy.process.terminate()
+        proxy.process.wait(30)
+        for serving in gateways:
+            if serving.process.poll() is None:
+                serving.stop()
+    assert set(statuses) == {202}, statuses
+    assert rows == [(statuses[202],)]

@@ -116,8 +116,9 @@ install-venv-module:
 # Programs of others that DICOM objects are held against: a validator, readers, a PACS. Where they cannot be
 # installed the tests that need them are skipped, by name. Debian starts Orthanc as a service when it installs it,
 # unless a policy says no.
-# So are those of the service against Redis and PostgreSQL, which tests start on ports of their own.
-TEST_PROGRAMS := dciodvfy dsrdump Orthanc redis-server pg_ctlcluster
+# So are those of the service against Redis, PostgreSQL and Caddy, which tests start on ports of their own, and those
+# of what Prometheus and a shell are given.
+TEST_PROGRAMS := dciodvfy dsrdump Orthanc redis-server pg_ctlcluster caddy promtool shellcheck
 .PHONY: test-programs
 test-programs:
 	@missing=; for name in $(TEST_PROGRAMS); do command -v $$name >/dev/null || missing="$$missing $$name"; done; \
@@ -128,7 +129,7 @@ test-programs:
 	        printf '#!/bin/sh\nexit 101\n' > $$policy && chmod +x $$policy && trap "rm -f $$policy" EXIT; \
 	    fi; \
 	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
-	        dicom3tools dcmtk orthanc redis-server postgresql || echo "Not installed:$$missing; tests that need them are skipped." >&2; \
+	        dicom3tools dcmtk orthanc redis-server postgresql caddy prometheus shellcheck || echo "Not installed:$$missing; tests that need them are skipped." >&2; \
 	else \
 	    echo "Not installed:$$missing; tests that need them are skipped." >&2; \
 	fi

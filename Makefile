@@ -58,12 +58,24 @@ bench: setup-dev  ## time every stage; JSON into benchmarks/results (half an hou
 	$(BIN)/python benchmarks/outputs.py
 	$(BIN)/python benchmarks/workers.py
 	$(BIN)/python benchmarks/batch.py
+	$(BIN)/python benchmarks/pacs.py
+	$(BIN)/python benchmarks/page.py
 
 contract: setup-dev  ## hold the gateway to its OpenAPI document with 100 requests an operation and phase (half an hour)
 	DRAS_CONTRACT_EXAMPLES=100 $(BIN)/python -m pytest -q tests/integration/gateway/test_contract.py
 
 soak: setup-dev test-programs  ## kill the service a thousand times and count; figures into docs/soak.json (half an hour)
 	cd tests && ../$(BIN)/python -m integration.reliability.soak --kills 1050 --json ../docs/soak.json
+
+page: page-packages  ## build the page's one foreign file anew, from deploy/page/package-lock.json
+	cd deploy/page && npm run --silent build
+
+.PHONY: page page-packages
+page-packages:
+	@command -v npm >/dev/null || { echo "Not installed: npm; tests that need axe or a build are skipped." >&2; exit 0; }; \
+	cd deploy/page && { cmp -s package-lock.json node_modules/.lock || \
+	    { npm ci --silent --no-audit --no-fund && cp package-lock.json node_modules/.lock; }; } || \
+	    echo "npm could not fetch the page's packages; tests that need them are skipped." >&2
 
 # Outside of the checkout: a Debian root, wheels and images take 5 GB while it runs, 2 GB afterwards.
 IMAGES_CACHE ?= $(HOME)/.cache/dras-images
@@ -116,11 +128,12 @@ install-venv-module:
 # Programs of others that DICOM objects are held against: a validator, readers, a PACS. Where they cannot be
 # installed the tests that need them are skipped, by name. Debian starts Orthanc as a service when it installs it,
 # unless a policy says no.
-# So are those of the service against Redis, PostgreSQL and Caddy, which tests start on ports of their own, and those
-# of what Prometheus and a shell are given.
-TEST_PROGRAMS := dciodvfy dsrdump Orthanc redis-server pg_ctlcluster caddy promtool shellcheck
+# So are those of the service against Redis, PostgreSQL and Caddy, which tests start on ports of their own, those of
+# the page in Chromium, and those of what Prometheus and a shell are given. What npm gives (axe, and what the page's one
+# foreign file is built of) is fetched where there is npm.
+TEST_PROGRAMS := dciodvfy dsrdump storescu Orthanc redis-server pg_ctlcluster chromium caddy promtool shellcheck
 .PHONY: test-programs
-test-programs:
+test-programs: page-packages
 	@missing=; for name in $(TEST_PROGRAMS); do command -v $$name >/dev/null || missing="$$missing $$name"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -129,13 +142,14 @@ test-programs:
 	        printf '#!/bin/sh\nexit 101\n' > $$policy && chmod +x $$policy && trap "rm -f $$policy" EXIT; \
 	    fi; \
 	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
-	        dicom3tools dcmtk orthanc redis-server postgresql caddy prometheus shellcheck || echo "Not installed:$$missing; tests that need them are skipped." >&2; \
+	        dicom3tools dcmtk orthanc orthanc-dicomweb redis-server postgresql chromium caddy prometheus shellcheck || \
+	        echo "Not installed:$$missing; tests that need them are skipped." >&2; \
 	else \
 	    echo "Not installed:$$missing; tests that need them are skipped." >&2; \
 	fi
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[cpu,service]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[cpu,service,pacs]"
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed

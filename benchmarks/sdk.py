@@ -76,23 +76,23 @@ def _search(path: Path, n_studies: int) -> dict[str, float]:
     store = Store(open_engine(f"sqlite:///{path}"))
     store.migrate()
     _fill(store, vectors)
-    search_s, numpy_s = [], []
+    search_s, clock_s, numpy_s = [], [], []
     for _ in range(5):
-        started = time.perf_counter()
+        started, at = time.process_time(), time.perf_counter()
         found = store.neighbours.nearest("0", tenant="default", region="whole", limit=10)
-        search_s.append(time.perf_counter() - started)
-        started = time.perf_counter()
+        search_s.append(time.process_time() - started)
+        clock_s.append(time.perf_counter() - at)
+        started = time.process_time()
         nearest = np.argsort(-(vectors[1:] @ vectors[0]))[:10] + 1
-        numpy_s.append(time.perf_counter() - started)
+        numpy_s.append(time.process_time() - started)
     assert found is not None
     assert [near.job_id for near in found.neighbours] == [str(number) for number in nearest]
-    size_bytes = path.stat().st_size
     store.close()
     return {
-        "search_s": statistics.median(search_s),
+        "search_s": statistics.median(search_s),  # of the processor, as the next but one
+        "search_clock_s": statistics.median(clock_s),
         "numpy_s": statistics.median(numpy_s),
         "compared": found.n_compared,
-        "database_bytes_a_study": size_bytes / n_studies,
     }
 
 

@@ -96,7 +96,7 @@ class _Arriving:
     head: httpx2.Response
     url: str
 
-    async def blocks(self, size: int | None = None) -> AsyncIterator[bytes]:
+    async def blocks(self, size: int | None = None) -> AsyncGenerator[bytes, None]:
         """Yield the body. Raises DrasClientError."""
         with translated(self.url):
             for block in self.head.iter_bytes(size):

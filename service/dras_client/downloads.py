@@ -6,6 +6,7 @@ A download that breaks is gone on with from where it broke; files never change, 
 import hashlib
 import io
 import tempfile
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -88,9 +89,10 @@ async def _fetch(exchange: Exchange, job: str, file: ArtifactView, target: Binar
             async with exchange.open(Ask("GET", path, headers=headers)) as arriving:
                 if arriving.head.status_code != _PART:
                     landing.restart()
-                async for block in arriving.blocks(_BLOCK):
-                    await exchange.wire.work(partial(landing.take, block))
-                    patience.moved()
+                async with aclosing(arriving.blocks(_BLOCK)) as blocks:
+                    async for block in blocks:
+                        await exchange.wire.work(partial(landing.take, block))
+                        patience.moved()
             break
         except DrasClientError as fault:
             await exchange.bear(fault, patience)

@@ -3,7 +3,7 @@
 The format is that of HTML, 9.2.6, as far as the service uses it.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from pydantic import Field
@@ -39,18 +39,19 @@ class Block:
             self.id = int(value)
 
 
-async def blocks_of(pieces: AsyncIterator[bytes]) -> AsyncGenerator[Block, None]:
+async def blocks_of(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[Block, None]:
     """Yield the blocks of a stream; one that is cut off before its empty line is dropped."""
     rest, block = b"", Block()
-    async for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            text = line.rstrip(b"\r").decode("utf-8", "replace")
-            if text:
-                block.take(text)
-            else:
-                yield block
-                block = Block()
+    async with aclosing(pieces):
+        async for piece in pieces:
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                text = line.rstrip(b"\r").decode("utf-8", "replace")
+                if text:
+                    block.take(text)
+                else:
+                    yield block
+                    block = Block()
 
 
 async def follow(
@@ -69,7 +70,8 @@ async def follow(
                     return
                 async with aclosing(blocks_of(arriving.blocks())) as blocks:
                     async for block in blocks:
-                        patience = exchange.patience()
+                        if block.data or block.id is None:  # an event or a sign of life, not the opening
+                            patience = exchange.patience()
                         last = block.id if block.id is not None else last
                         if block.data and last is not None:
                             event = _read(exchange, block, last)

@@ -1,6 +1,6 @@
 """The wire that waits: for asyncio and trio, with files and computing in threads so that the loop has its turn."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -75,7 +75,7 @@ class _Arriving:
     head: httpx2.Response
     url: str
 
-    async def blocks(self, size: int | None = None) -> AsyncIterator[bytes]:
+    async def blocks(self, size: int | None = None) -> AsyncGenerator[bytes, None]:
         """Yield the body. Raises DrasClientError."""
         with translated(self.url):
             async for block in self.head.aiter_bytes(size):

@@ -5,7 +5,7 @@ coroutines over a `Wire`. Over the blocking one they never suspend, and are ordi
 """
 
 import ipaddress
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -37,7 +37,7 @@ class Arriving(Protocol):
     def head(self) -> httpx2.Response:
         """Status and headers."""
 
-    def blocks(self, size: int | None = None) -> AsyncIterator[bytes]:
+    def blocks(self, size: int | None = None) -> AsyncGenerator[bytes, None]:
         """Yield the body, in blocks of `size` bytes or as they come. Raises DrasClientError."""
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from dras_client import Client, ProblemError, StudyRejected
+from dras_model.choices import Choices
 from dras_model.encoder.runtime import Encoder
 from dras_model.library import open_atlas, open_bundle
 from dras_model.pipeline import extract
@@ -36,6 +37,9 @@ FILES = [
     "report.html",
     "report.pdf",
     "result.json",
+    "view.nii.gz",
+    "view_low.nii.gz",
+    "view_lungs.nii.gz",
 ]
 
 
@@ -50,8 +54,8 @@ def directly(study, library, tmp_path_factory):
     """The result of the pipeline called in this process, without any service."""
     out = tmp_path_factory.mktemp("direct") / "out"
     atlas = open_atlas(None)
-    result = extract(study, out, atlas=atlas, encoder=Encoder.open(open_bundle(None, atlas)))
-    return result, out
+    encoder = Encoder.open(open_bundle(None, atlas))
+    return extract(study, out, atlas=atlas, encoder=encoder, choices=Choices(view=True)), out
 
 
 def zip_of(folder):

@@ -68,7 +68,10 @@ def run(ctx: click.Context, *, job: Path, again: bool, as_json: bool) -> None:
 @_job
 @json_option
 def check(*, job: Path, as_json: bool) -> None:
-    """Check JOB.toml, its manifest, weights and service, without looking for studies or computing."""
+    """Check JOB.toml and all that it names.
+
+    Looks for no studies and computes nothing.
+    """
     chosen = load_job(job)
     manifest = read_table(chosen)
     with busy("opening the weights"):
@@ -86,7 +89,7 @@ def check(*, job: Path, as_json: bool) -> None:
 @_job
 @json_option
 def status(*, job: Path, as_json: bool) -> None:
-    """Say how far the batch of JOB.toml is; also while it runs."""
+    """Say how far the batch is; also while it runs."""
     chosen = load_job(job)
     with Ledger(chosen.out, writes=False) as ledger:
         found = state_of(chosen.out, ledger)
@@ -116,7 +119,10 @@ def report(
     embeddings: bool,
     as_json: bool,
 ) -> None:
-    """Write the table of what is done, and the failures beside it; also while the batch runs."""
+    """Write the table of what is done so far.
+
+    The failures are written beside it. Also while the batch runs.
+    """
     chosen = load_job(job)
     if embeddings and (rows or chosen.table.rows) != "studies":
         raise click.UsageError("--embeddings belongs to --rows studies; --rows patches has every embedding.")

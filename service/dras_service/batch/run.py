@@ -104,14 +104,16 @@ def _heard_until(stop: Stop, hear: Hear) -> Hear:
 
 @contextmanager
 def _tidied(out: Path) -> Iterator[None]:
-    """Remove what a killed run has left, and at the end what this one needed; the ledger's lock is held."""
-    results = out / RESULTS
-    results.mkdir(exist_ok=True)
-    for left in results.glob(_DRAFTS):
-        shutil.rmtree(left, ignore_errors=True)
-    shutil.rmtree(out / ROOM, ignore_errors=True)
+    """Remove what killed processes have left, before and after; the ledger's lock is held, no worker lives."""
+    (out / RESULTS).mkdir(exist_ok=True)
+    _tidy(out)
     yield
-    shutil.rmtree(out / ROOM, ignore_errors=True)
+    _tidy(out)
+
+
+def _tidy(out: Path) -> None:
+    for folder in (out / ROOM, *(out / RESULTS).glob(_DRAFTS)):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Desk:

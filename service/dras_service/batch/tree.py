@@ -6,12 +6,15 @@ whose refusal then says what is wrong. Nothing is parsed here: `reading.heap` ha
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
-from dras_model.imaging.reading.heap import HEAVY_BYTES, sort_elsewhere
+from dras_model.imaging.parallel import available_cores
+from dras_model.imaging.reading.heap import AT_ONCE, HEAVY_BYTES, sort_elsewhere
 from dras_model.imaging.reading.messages import FileSorted
 from dras_service.batch.cases import Found
 from dras_service.batch.inventory import Inventory, Piece, digest
@@ -37,25 +40,38 @@ class _Entry:
         return (self.path.name, self.size, self.mtime_ns)
 
     @property
+    def weight(self) -> int:
+        """What sorting it costs, in headers; an archive is inflated."""
+        return 1 + (self.size >> 20 if self.is_place else 0)
+
+    @property
     def is_place(self) -> bool:
         """Whether it is looked after by itself, since sorting it again may cost much."""
         return self.size > HEAVY_BYTES or self.path.name.lower().endswith(_ARCHIVES)
 
 
+_Found: TypeAlias = tuple[_Entry, Sequence[FileSorted]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A folder with its own files, or an archive, that is not as it was when it was sorted last."""
+
+    name: str
+    signature: str
+    entries: Sequence[_Entry]
+
+
 def take_stock(root: Path, inventory: Inventory, *, leave_out: Path, tell: Tell) -> None:
-    """Bring the inventory to what lies below `root`; `tell` hears how many files each place has.
+    """Bring the inventory to what lies below `root`; `tell` hears how many files each folder has.
 
     Files and folders whose name begins with a dot are left alone. Raises OSError where a folder cannot be read:
     half a tree would be taken for the whole; SetupRefused.
     """
-    for folder, entries in _folders(root, leave_out.resolve()):
-        plain = [entry for entry in entries if not entry.is_place]
-        if plain:
-            _sort_place(root, folder, plain, inventory)
-        for entry in entries:
-            if entry.is_place:
-                _sort_place(root, entry.path, [entry], inventory)
-        tell(len(entries))
+    changed = _changed(root, inventory, leave_out=leave_out, tell=tell)
+    for place, found in _sorted(_together(changed)):
+        n_others = sum(item.what == "other" for _, items in found for item in items)
+        inventory.keep(place.name, place.signature, _pieces(root, place.name, found), n_others=n_others)
     inventory.forget_unseen()
 
 
@@ -106,16 +122,58 @@ def _entry(path: Path) -> _Entry | None:
     return _Entry(path, state.st_size, state.st_mtime_ns) if path.is_file() else None
 
 
-def _sort_place(root: Path, place: Path, entries: Sequence[_Entry], inventory: Inventory) -> None:
-    name, signature = place.relative_to(root).as_posix(), digest([entry.stamp for entry in entries])
-    if inventory.is_known(name, signature):
-        return
-    found = list(zip(entries, sort_elsewhere([entry.path for entry in entries]), strict=True))
-    n_others = sum(item.what == "other" for _, items in found for item in items)
-    inventory.keep(name, signature, _pieces(root, name, found), n_others=n_others)
+def _changed(root: Path, inventory: Inventory, *, leave_out: Path, tell: Tell) -> Iterator[_Place]:
+    for folder, entries in _folders(root, leave_out.resolve()):
+        plain = [entry for entry in entries if not entry.is_place]
+        alone = [entry for entry in entries if entry.is_place]
+        for path, own in ((folder, plain), *((entry.path, [entry]) for entry in alone)):
+            name, signature = path.relative_to(root).as_posix(), digest([entry.stamp for entry in own])
+            if own and not inventory.is_known(name, signature):
+                yield _Place(name, signature, own)
+        tell(len(entries))
 
 
-def _pieces(root: Path, name: str, found: Sequence[tuple[_Entry, Sequence[FileSorted]]]) -> Iterator[Piece]:
+def _together(places: Iterator[_Place]) -> Iterator[list[_Place]]:
+    """Put places together: a process that sorts them costs as much to start as a few hundred headers."""
+    together: list[_Place] = []
+    weight = 0
+    for place in places:
+        together.append(place)
+        weight += sum(entry.weight for entry in place.entries)
+        if weight >= AT_ONCE:
+            yield together
+            together, weight = [], 0
+    if together:
+        yield together
+
+
+def _sorted(batches: Iterator[list[_Place]]) -> Iterator[tuple[_Place, list[_Found]]]:
+    """Yield each place with what its files are; as many batches are sorted at once as there are cores."""
+    n_cores = available_cores()
+    with ThreadPoolExecutor(n_cores) as threads:
+        under_way: deque[tuple[list[_Place], Future[list[tuple[FileSorted, ...]]]]] = deque()
+        for batch in batches:
+            paths = [entry.path for place in batch for entry in place.entries]
+            under_way.append((batch, threads.submit(_sort, paths)))
+            if len(under_way) > n_cores:
+                yield from _apart(*under_way.popleft())
+        while under_way:
+            yield from _apart(*under_way.popleft())
+
+
+def _sort(paths: Sequence[Path]) -> list[tuple[FileSorted, ...]]:
+    return list(sort_elsewhere(paths))
+
+
+def _apart(
+    batch: list[_Place], sorting: Future[list[tuple[FileSorted, ...]]]
+) -> Iterator[tuple[_Place, list[_Found]]]:
+    told = iter(sorting.result())
+    for place in batch:
+        yield place, [(entry, next(told)) for entry in place.entries]
+
+
+def _pieces(root: Path, name: str, found: Sequence[_Found]) -> Iterator[Piece]:
     files = [(entry, item) for entry, items in found for item in items if not item.members]
     yield from _of_files(root, name, [pair for pair in files if pair[1].what not in _ALONE])
     for entry, item in files:

@@ -102,8 +102,9 @@ def add_problem_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _framework(request: Request, error: HTTPException) -> JSONResponse:
         code = _CODE_OF_STATUS.get(error.status_code, ProblemCode.INTERNAL)
-        headers = _allow(request) if code is ProblemCode.METHOD_NOT_ALLOWED else error.headers
-        return problem_answer(Problem.of(code), headers)
+        allowed = _allow(request) if code is ProblemCode.METHOD_NOT_ALLOWED else {}
+        # An address that no document lists has one route, whose methods the framework names.
+        return problem_answer(Problem.of(code), allowed or error.headers)
 
     @app.exception_handler(StorageFull)
     async def _full(_request: Request, _error: StorageFull) -> JSONResponse:
@@ -141,7 +142,7 @@ def _allow(request: Request) -> dict[str, str]:
         # A variable stands for one segment.
         if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), request.url.path):
             methods.update(operations)
-    return {"Allow": ", ".join(sorted(method.upper() for method in methods))}
+    return {"Allow": ", ".join(sorted(method.upper() for method in methods))} if methods else {}
 
 
 def _ours(fault: Mapping[str, Any]) -> tuple[str | int, ...]:

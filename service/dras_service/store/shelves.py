@@ -71,7 +71,7 @@ class FolderShelf:
         """Rename it to its place and see the folders that lead there to the disk."""
         target = self._root / address
         if not target.parent.is_dir():
-            self._durable.difference_update(target.parents)
+            self._durable.difference_update(folder for folder in target.parents if not folder.is_dir())
             target.parent.mkdir(parents=True, exist_ok=True)
         is_new = not target.exists()
         hit(f"{step}.before")

@@ -12,11 +12,19 @@ import struct
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 
 import pydicom
 import pytest
-from pynetdicom import AE
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from pynetdicom import AE, _config
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dsutils import encode
 from pynetdicom.presentation import build_context
 
 from integration.pacs.node import Node, storescu, tiny_study, uid_of
@@ -124,30 +132,20 @@ def test_every_syntax_is_kept_as_it_was_sent(node: Node, tmp_path: Path) -> None
 
 def test_n1_a_sop_instance_uid_that_is_none_never_becomes_a_path(node: Node, tmp_path: Path) -> None:
     study = tiny_study(tmp_path / "study", 130, n_slices=1)
-    link = association(node)
-    assert link.is_established
-    statuses = {}
     image = study / "IM0000.dcm"
-    for name in ("../../../tmp/escaped", "1." + "9" * 298, "1.2.3", ""):
-        statuses[name] = _raw_store(link, image, name)
-    link.release()
-    assert statuses["../../../tmp/escaped"] == 0x0117
-    assert statuses["1." + "9" * 298] == 0x0117
-    assert statuses["1.2.3"] == 0xA900  # the data set has the image's own
+    assert _raw_store(node, image, "../../../tmp/escaped") == 0x0117
+    assert _raw_store(node, image, "1." + "9" * 298) == 0x0117
+    assert _raw_store(node, image, "1.2.3") == 0xA900  # the data set has the image's own
     assert not Path("/tmp/escaped").exists()
     assert node.process.poll() is None
     assert not list(node.folder.rglob("*escaped*"))
 
 
-def _raw_store(link, image: Path, name: str) -> int | None:
+def _raw_store(node: Node, image: Path, name: str) -> int | None:
     """Send a C-STORE whose command names `name`, which no library would."""
-    from io import BytesIO  # noqa: PLC0415 - only here
-
-    from pynetdicom import _config  # noqa: PLC0415 - only here
-    from pynetdicom.dimse_primitives import C_STORE  # noqa: PLC0415 - only here
-    from pynetdicom.dsutils import encode  # noqa: PLC0415 - only here
 
     original = pydicom.dcmread(image)
+    link = association(node)
     before = _config.VALIDATORS["UI"]
     _config.VALIDATORS["UI"] = lambda _value: (True, "")
     try:
@@ -159,11 +157,15 @@ def _raw_store(link, image: Path, name: str) -> int | None:
         context = link.accepted_contexts[0]
         syntax = context.transfer_syntax[0]
         request.DataSet = BytesIO(encode(original, syntax.is_implicit_VR, syntax.is_little_endian))
+        link._reactor_checkpoint.clear()  # the answer is ours, not the association's own thread's
+        wait_until(lambda: link._is_paused, within_s=30, what="the library's thread waits")
         link.dimse.send_msg(request, context.context_id)
         _, answer = link.dimse.get_msg(block=True)
         return None if answer is None else answer.Status
     finally:
         _config.VALIDATORS["UI"] = before
+        link._reactor_checkpoint.set()
+        link.abort()
 
 
 def test_n2_whoever_is_not_known_is_rejected_and_who_waits_is_cut_off(node: Node) -> None:
@@ -317,6 +319,50 @@ def test_what_was_acknowledged_survives_kill_9_and_goes_on_after_a_restart(tmp_p
         wait_until(lambda: not node.waiting(), within_s=60, what="the room is empty")
     finally:
         node.end()
+
+
+def test_tls_and_a_disk_below_its_reserve(tmp_path: Path) -> None:
+    """A client without TLS gets nowhere; one with it is told 0xA700, and nothing half stored stays."""
+    certificate, key = _self_signed(tmp_path)
+    tls = f'tls = {{ certificate = "{certificate}", key = "{key}" }}'
+    node = Node(tmp_path, f"{tls}\n{CONFIG}", DRAS_GATEWAY__LEAST_FREE_BYTES=str(1 << 60))
+    try:
+        study = tiny_study(tmp_path / "study", 210, n_slices=1)
+        encrypted = ["+tla", "+cf", str(certificate)]
+        sent = storescu(node, study, options=[*encrypted, "-v"])
+        assert "Refused: OutOfResources" in sent.stdout + sent.stderr  # DCMTK's words for 0xA7xx
+        assert storescu(node, study).returncode != 0
+        assert node.waiting() == []
+        assert not list(node.data.glob("gathering/*/arriving/*"))
+    finally:
+        assert node.end() == 0
+
+
+def _self_signed(folder: Path) -> tuple[Path, Path]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "certificate.pem", folder / "key.pem"
+    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return paths
 
 
 def test_garbage_of_every_kind_never_ends_the_listener(node: Node, tmp_path: Path) -> None:

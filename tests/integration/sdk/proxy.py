@@ -36,6 +36,7 @@ class Proxy:
     def __init__(self, port: int, *faults: object) -> None:
         self.faults = list(faults)
         self.n_connections = 0
+        self.answered = bytearray()  # the latest of what the service has sent
         self._port = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -64,7 +65,7 @@ class Proxy:
 
     def _pass_on(self, client: socket.socket, fault: object) -> None:
         with socket.create_connection(("127.0.0.1", self._port)) as service:
-            ways = {"client": (client, service), "service": (service, client)}
+            ways = {"client": (client, service, bytearray()), "service": (service, client, self.answered)}
             threads = [
                 threading.Thread(
                     target=_pump,
@@ -90,7 +91,7 @@ def _answer(client: socket.socket, page: Page) -> None:
         pass
 
 
-def _pump(source: socket.socket, target: socket.socket, limit: int | None) -> None:
+def _pump(source: socket.socket, target: socket.socket, seen: bytearray, limit: int | None) -> None:
     n_bytes = 0
     with contextlib.suppress(OSError):
         while block := source.recv(_BLOCK):
@@ -102,4 +103,5 @@ def _pump(source: socket.socket, target: socket.socket, limit: int | None) -> No
                     each.close()
                 return
             target.sendall(block)
+            seen[:] = (seen + block)[-_BLOCK:]
         target.shutdown(socket.SHUT_WR)

@@ -59,11 +59,9 @@ def test_many_studies_are_one_table_with_the_code_of_what_was_refused(serving, d
 
 def test_the_nearest_study_is_found_in_each_region(serving, study, similar_study):
     text = run(serving, EXAMPLES / "similar.py", study, similar_study)
-    assert re.findall(r"^(\w+): (\d+) compared", text, re.MULTILINE) == [
-        ("whole", "1"),
-        ("right_apical", "1"),
-        ("left_basal", "1"),
-    ]
+    found = re.findall(r"^(\w+): (\d+) compared, weights untrained\n  \d\.\d{4}  job ", text, re.MULTILINE)
+    assert [region for region, _ in found] == ["whole", "right_apical", "left_basal"]
+    assert all(int(n_compared) > 0 for _, n_compared in found)
 
 
 CELLS = """

@@ -114,7 +114,7 @@ def _locations(
     in_atlas = atlas.lungs.grid.to_index(world @ back[:3, :3].T + back[:3, 3])[:, ::-1]
     placed = in_atlas / atlas.corners.max(axis=0) * 2.0 - 1.0
     lowest, highest = atlas.locations.min(axis=0), atlas.locations.max(axis=0)
-    return np.asarray(np.clip(placed, lowest, highest), np.float32)
+    return np.asarray(np.clip(placed, lowest, highest), dtype=np.float32)
 
 
 def _block_grid(grid: Grid, shape: tuple[int, ...], stride_mm: int) -> Grid:

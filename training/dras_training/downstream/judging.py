@@ -29,7 +29,7 @@ def interval(measure: Measure, observed: Numbers, predicted: Numbers, *, seed: i
         rows = generator.integers(len(observed), size=len(observed))
         try:
             drawn.append(measure(observed[rows], predicted[rows]))
-        except ValueError:  # nobody of a class was drawn
+        except ValueError:  # nobody of a class was drawn, or somebody only
             continue
     tail = (100.0 - CONFIDENCE) / 2
     low, high = np.percentile(drawn, [tail, 100.0 - tail])
@@ -37,8 +37,10 @@ def interval(measure: Measure, observed: Numbers, predicted: Numbers, *, seed: i
 
 
 def explained(observed: Numbers, predicted: Numbers) -> float:
-    """Return R² of predictions, not of a line through them: it may be negative."""
+    """Return R² of predictions, not of a line through them. ValueError where all observed are the same."""
     apart = observed - observed.mean()
+    if not apart.any():
+        raise ValueError("all are the same")
     return float(1.0 - ((observed - predicted) ** 2).sum() / (apart @ apart))
 
 

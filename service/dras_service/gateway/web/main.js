@@ -8,6 +8,10 @@ import { signIn } from "./sign_in.js";
 const main = /** @type {HTMLElement} */ (document.getElementById("main"));
 const leave = /** @type {HTMLButtonElement} */ (document.getElementById("sign-out"));
 
+document.querySelector(".skip")?.addEventListener("click", (event) => {
+  event.preventDefault(); // the address names the study that is shown
+  (document.getElementById("result") ?? main).focus();
+});
 await begin(storedKey());
 
 /**

@@ -22,13 +22,14 @@ from dras_service.header import Header, NotDicom, read_header
 METHOD = "dras: PS3.15 Basic Profile by a list of what is kept"
 _PIXELS = 0x7FE00010
 _INSTANCE = 0x00080018
+_CONTRAST = 0x00180010
 # Of a UUID made of the name of this program (PS3.5 B.2).
 IMPLEMENTATION = f"2.25.{uuid.uuid5(uuid.NAMESPACE_DNS, 'dras').int}"
 _UID_TAGS = frozenset((0x00080018, 0x0020000D, 0x0020000E, 0x00200052))
 # What a result rests on (docs/dicom-conformance.md, Attributes), and what makes the file an image.
 KEPT = frozenset(
     (
-        0x00080008, 0x00080016, 0x00080060, 0x00080070, 0x00081090, 0x00180010, 0x00180022, 0x00180050,
+        0x00080008, 0x00080016, 0x00080060, 0x00080070, 0x00081090, 0x00180022, 0x00180050,
         0x00180060, 0x00181120, 0x00181150, 0x00181151, 0x00181152, 0x00181160, 0x00181210, 0x00185100,
         0x00189345, 0x00189315, 0x00200011, 0x00200012, 0x00200013, 0x00200032, 0x00200037, 0x00200100,
         0x00201040, 0x00280002, 0x00280004, 0x00280010, 0x00280011, 0x00280030, 0x00280100, 0x00280101,
@@ -76,6 +77,10 @@ class Deidentifier:
             if tag in _REPLACED:
                 value = bytes(file.content[element.start : element.start + element.length]).strip(b" \0")
                 written[tag] = _element(encoding, tag, _REPLACED[tag], self._stand_in(tag, value))
+            elif tag == _CONTRAST and element.length:
+                written[tag] = _element(
+                    encoding, tag, b"LO", b"CONTRAST"
+                )  # free text, of which the score needs no more
             elif tag in KEPT:
                 written[tag] = _copied(file, tag, element)
         syntax = _EXPLICIT if file.syntax == _DEFLATED else file.syntax

@@ -51,6 +51,7 @@ export function patchControls(place, { scan, lungs, patches, voxel }) {
     likeness.hidden = select.value !== "similarity";
     now.values = valuesOf();
     legend.hidden = strength.hidden = now.values === null;
+    scan.tell();
     if (now.values === null) return scan.show("patches", 0);
     const scale = patches.scale(now.values);
     const colours = select.value === "component" ? DIVERGING : SEQUENCE;

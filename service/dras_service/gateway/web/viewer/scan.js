@@ -149,13 +149,18 @@ export class Scan {
     const n = this.count(plane);
     this.niivue.scene.crosshairPos[PLANES[plane]] = (Math.min(n - 1, Math.max(0, slice)) + 0.5) / n;
     this.niivue.drawScene();
-    this.niivue.createOnLocationChange();
+    this.tell();
   }
 
   /** @param {number[]} mm RAS */
   goToPlace(mm) {
     this.niivue.scene.crosshairPos = this.niivue.mm2frac(/** @type {[number, number, number]} */ (mm));
     this.niivue.drawScene();
+    this.tell();
+  }
+
+  /** Say again where the crosshair is. */
+  tell() {
     this.niivue.createOnLocationChange();
   }
 

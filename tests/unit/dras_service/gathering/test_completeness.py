@@ -1,0 +1,147 @@
+"""When a study is complete, on a clock of the test; and what lies in the room after whatever happens."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from dras_service.gathering.completeness import Completer, Handling
+from dras_service.gathering.room import Origin, Room
+from dras_service.header import read_header
+from dras_service.store.rows import Job
+from unit.dras_service.examples import Parts, dicom_image
+
+ORIGIN = Origin(study_uid="1.2", route="r", tenant="default")
+
+
+@dataclass
+class Place:
+    """A room with a completer whose clock stands `ahead` of the files'."""
+
+    parts: Parts
+    room: Room
+    handling: Handling = field(default_factory=lambda: Handling(10.0, 100.0, 1000.0))
+    ahead: float = 0.0
+
+    def bring(self, *names: str, link: str | None = None) -> None:
+        for name in names:
+            arrived = self.room.arriving / "image.dcm"
+            arrived.write_bytes(dicom_image("1.2", name))
+            self.room.keep(arrived, read_header(arrived), ORIGIN, link=link)
+
+    def after(self, seconds: float) -> list[int]:
+        """Let so much time be past since the last image; return how many files each job has, newest first."""
+        now = (
+            max(path.stat().st_mtime for path in self.room.folder.glob("studies/*"))
+            if self.n_waiting
+            else 0.0
+        )
+        completer = Completer(
+            self.room,
+            lambda _origin: self.handling,
+            store=self.parts.store,
+            blobs=self.parts.blobs,
+            clock=lambda: now + seconds,
+        )
+        self.parts.clock.now += 1.0
+        completer.run_once()
+        return [self.n_files(job) for job in self.jobs()]
+
+    @property
+    def n_waiting(self) -> int:
+        return len(list(self.room.folder.glob("studies/*")))
+
+    def jobs(self) -> tuple[Job, ...]:
+        return self.parts.store.jobs.of_study("1.2", tenant="default")
+
+    def n_files(self, job: Job) -> int:
+        return self.parts.store.jobs.study(job.study_key, tenant="default").n_files
+
+
+@pytest.fixture
+def place(parts: Parts):
+    room = Room(parts.settings.gathering_folder, "door")
+    yield Place(parts, room)
+    room.close()
+
+
+def test_a_study_is_complete_after_silence_and_not_before(place: Place) -> None:
+    place.bring("1.2.1", "1.2.2")
+    assert place.after(9.0) == []
+    assert place.after(10.0) == [2]
+    assert place.n_waiting == 0
+
+
+def test_the_same_images_again_are_the_same_job(place: Place) -> None:
+    for _ in range(2):
+        place.bring("1.2.1", "1.2.2", "1.2.2")
+        assert place.after(10.0) == [2]
+
+
+def test_late_images_make_another_version_of_all_of_them(place: Place) -> None:
+    place.bring("1.2.1")
+    place.after(10.0)
+    place.bring("1.2.2")
+    assert place.after(10.0) == [2, 1]
+
+
+def test_a_study_that_was_cut_off_waits_longer_unless_its_rest_comes(place: Place) -> None:
+    place.bring("1.2.1", link="first")
+    place.room.linked("first", ended_well=False)
+    assert place.after(99.0) == []
+    place.bring("1.2.2", link="second")
+    place.room.linked("second", ended_well=True)
+    assert place.after(10.0) == [2]
+
+
+def test_a_release_outweighs_the_end_of_the_connection_that_is_seen_before_it(place: Place) -> None:
+    place.bring("1.2.1", link="first")
+    place.room.linked("first", ended_well=False)
+    place.room.linked("first", ended_well=True)
+    assert place.after(10.0) == [1]
+
+
+def test_what_is_expected_is_waited_for_but_not_for_ever(place: Place) -> None:
+    place.handling = Handling(10.0, 100.0, 1000.0, expected=lambda _uid: 3)
+    place.bring("1.2.1", "1.2.2")
+    assert place.after(200.0) == []
+    place.bring("1.2.3")
+    assert place.after(11.0) == [3]
+    place.handling = Handling(10.0, 100.0, 1000.0, expected=lambda _uid: 9)
+    place.bring("1.2.4")
+    assert place.after(1001.0) == [4, 3]
+
+
+def test_a_sender_that_cannot_be_asked_leaves_it_to_the_silence(place: Place) -> None:
+    place.handling = Handling(10.0, 100.0, 1000.0, expected=lambda _uid: None)
+    place.bring("1.2.1")
+    assert place.after(10.0) == [1]
+
+
+def test_another_process_gets_another_room_and_the_next_one_what_a_dead_one_left(place: Place) -> None:
+    place.bring("1.2.1", link="open")
+    beside = Room(place.parts.settings.gathering_folder, "door")
+    assert beside.folder != place.room.folder
+    beside.close()
+    (place.room.arriving / "half.dcm").write_bytes(b"half an image")
+    place.room.close()
+    place.room = Room(place.parts.settings.gathering_folder, "door")
+    assert list(place.room.arriving.iterdir()) == []
+    (gathered,) = place.room.waiting()
+    assert len(gathered.images()) == 1
+    assert gathered.is_broken  # it was being sent when its process died
+
+
+def test_a_study_of_an_unknown_tenant_stays_and_is_submitted_when_there_is_one(
+    place: Place, tmp_path: Path
+) -> None:
+    other = Origin(study_uid="1.2", route="r", tenant="trial")
+    arrived = place.room.arriving / "image.dcm"
+    arrived.write_bytes(dicom_image("1.2", "1.2.1"))
+    place.room.keep(arrived, read_header(arrived), other)
+    place.after(10.0)
+    assert len(list(place.room.taken())) == 1
+    place.parts.store.tenants.create("trial")
+    place.after(10.0)
+    assert list(place.room.taken()) == []
+    assert len(place.parts.store.jobs.of_study("1.2", tenant="trial")) == 1

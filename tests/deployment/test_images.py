@@ -31,7 +31,7 @@ def test_what_an_image_installs_is_its_lock_with_hashes_and_holds_no_secret(name
     assert set(re.findall(r"-r deploy/requirements/(\S+)\.txt", file)) == {"build", name}
     assert file.count("--require-hashes") == 2
     assert not re.search(r"(?i)(password|secret|token|api_key)\s*=", file)
-    assert "://" not in file
+    assert "://" not in file.replace("http://127.0.0.1:", "")
 
 
 def test_sizes_in_the_documents_are_those_that_were_measured():

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from fastapi import APIRouter, Depends, FastAPI
-from fastapi.routing import APIRoute
 
 from dras_model import __version__
 from dras_model.results.study import NOTICE
@@ -95,14 +94,11 @@ def create_app(
     intake = Intake(
         store=store, blobs=blobs, wake_publisher=background.wake_publisher, admission=admission, limits=limits
     )
-    documented = _jobs_by_http(intake, background, hub, store=store, blobs=blobs, settings=settings)
-    dicomweb = tuple(_jobs_by_dicomweb(intake, background, store=store, blobs=blobs))
-    for router in (documented, *dicomweb):
+    for router in (
+        _jobs_by_http(intake, background, hub, store=store, blobs=blobs, settings=settings),
+        *_jobs_by_dicomweb(intake, background, store=store, blobs=blobs),
+    ):
         app.include_router(router, dependencies=[Depends(authenticated)])
-    # Recorded and counted like the others, though no document says their addresses.
-    app.state.undocumented = tuple(
-        route.path for router in dicomweb for route in router.routes if isinstance(route, APIRoute)
-    )
     app.include_router(page_router())
     app.include_router(
         health_router(store=store, blobs=blobs, hints=hints, door=door, settings=settings.observability)

@@ -34,6 +34,7 @@ from dras_model.results.study import Region, StudyResult
 
 Rows: TypeAlias = Literal["regions", "studies", "patches"]
 GROUP_ROWS: Mapping[Rows, int] = MappingProxyType({"regions": 20_000, "studies": 250, "patches": 40_000})
+MOST_WAITING = 200  # tables; a small one takes 50 kB beside its rows
 EMBEDDING_MEAN = "EmbeddingMean"
 FAILURES_HEADER = ("Path", "Code", "Message")
 _NOTHING: Mapping[str, Sequence[Cell]] = MappingProxyType({})
@@ -164,6 +165,8 @@ class _Table:
             raise invalid(source, "its arrays are not those of the results before it")
         self._waiting.append(table)
         self.n_rows += table.num_rows
+        if len(self._waiting) > MOST_WAITING:
+            self._waiting = [pa.concat_tables(self._waiting).combine_chunks()]
         if sum(each.num_rows for each in self._waiting) >= self._least:
             self._flush()
 

@@ -32,6 +32,8 @@ _READ = {
 _REMARKS = {
     "certifi": "certificates, unchanged",
     "nvidia-": "CUDA's end-user licence: may be passed on with an application",
+    "ecos": "only in the image for training; whoever passes that on offers its sources",
+    "scikit-survival": "only in the image for training, likewise",
     "psycopg": "used unchanged, as a library that can be exchanged",
 }
 

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 REGIONS, PATCHES = "regions.csv", "patches.csv"
+_FLAG = "valid"
 
 
 def read_table(file: BinaryIO) -> "DataFrame":
@@ -16,9 +17,12 @@ def read_table(file: BinaryIO) -> "DataFrame":
     import pandas as pd  # noqa: PLC0415 - see the top
 
     try:
-        return pd.read_csv(file, engine="python")  # whose floats are Python's: exact
+        table = pd.read_csv(file, engine="python")  # whose floats are Python's: exact
     except ValueError as error:  # pandas' own errors are of this kind
         raise UnexpectedAnswer("The table is no CSV.") from error
+    if _FLAG in table:
+        table[_FLAG] = table[_FLAG].astype(bool)  # written as 1 and 0
+    return table
 
 
 def check_pandas() -> None:

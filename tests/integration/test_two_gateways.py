@@ -59,6 +59,7 @@ class Proxy:
             connection.close()
 
 
+@pytest.mark.slow
 def test_gateways_are_exchanged_one_after_the_other_and_no_request_fails(tmp_path):
     if not shutil.which("caddy"):
         pytest.skip("caddy is not installed")
@@ -67,7 +68,7 @@ def test_gateways_are_exchanged_one_after_the_other_and_no_request_fails(tmp_pat
 
     def gateway(port: int) -> Serving:
         # The proxy asks every two seconds; this machine may be slow to answer.
-        notice = {"DRAS_GATEWAY__SHUTDOWN_NOTICE_S": "6"}
+        notice = {"DRAS_GATEWAY__SHUTDOWN_NOTICE_S": "5"}
         serving = Serving(tmp_path / "data", "--no-worker", "--port", str(port), **notice)
         assert serving.url, serving.process.stderr.read()
         return serving
@@ -94,7 +95,7 @@ def test_gateways_are_exchanged_one_after_the_other_and_no_request_fails(tmp_pat
             wait_until(lambda before=before: statuses.total() > before + 5, within_s=60, what="requests")
             assert gateways[place].stop(signal.SIGTERM) == 0
             gateways[place] = gateway(port)
-            time.sleep(4)  # until the proxy has asked it whether it is ready
+            time.sleep(3)  # until the proxy has asked it whether it is ready
         done.set()
         caller.join(60)
         rows = gateways[0].rows("SELECT count(*) FROM job")

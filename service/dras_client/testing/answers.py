@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import httpx2
 from pydantic import BaseModel
 
-from dras_client.testing.jobs import FakeJob
+from dras_client.testing.jobs import FakeJob, media_type_of
 from dras_service.api.events import JobEventView
 from dras_service.api.jobs import ArtifactList, JobState
 from dras_service.api.problems import MEDIA_TYPE, Problem, ProblemCode
@@ -46,21 +46,19 @@ def no_result(job: FakeJob) -> httpx2.Response | None:
 
 
 def came_of(job: FakeJob, what: str, wanted: str | None) -> httpx2.Response:
-    """Answer with the result, the list of its files, or one of them."""
+    """Answer with the result, the list of its files, or one of them, from the start of a range on."""
     kind, _, name = what.partition("/")
     if kind == "result" and job.outcome.result is not None:
         return shown(job.outcome.result)
     if kind == "artifacts" and not name:
         return shown(ArtifactList(artifacts=job.artifacts()))
     content = job.outcome.files.get(name)
-    return refusal(ProblemCode.ARTIFACT_NOT_FOUND) if content is None else _part_of(content, wanted)
-
-
-def _part_of(content: bytes, wanted: str | None) -> httpx2.Response:
-    """Answer with a file, or with what is behind the start of a range."""
+    if content is None:
+        return refusal(ProblemCode.ARTIFACT_NOT_FOUND)
     match = _RANGE.fullmatch(wanted or "")
     start = 0 if match is None else int(match[1])
-    return httpx2.Response(200 if match is None else 206, content=content[start:])
+    headers = {"Content-Type": media_type_of(name)}
+    return httpx2.Response(200 if match is None else 206, content=content[start:], headers=headers)
 
 
 def job_events(job: FakeJob, *, after: int) -> httpx2.Response:

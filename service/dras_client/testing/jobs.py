@@ -16,6 +16,7 @@ _STEPS = (
     (JobState.ENCODING, Stage.ENCODE, 0.8),
     (JobState.FINISHING, Stage.OUTPUTS, 0.9),
 )
+_MEDIA_TYPES = {"csv": "text/csv", "json": "application/json", "npz": "application/x-npz"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class FakeJob:
         return tuple(
             ArtifactView(
                 name=name,
-                media_type="application/octet-stream",
+                media_type=media_type_of(name),
                 size_bytes=len(content),
                 sha256=hashlib.sha256(content).hexdigest(),
                 link=f"{self.view.links.artifacts}/{name}",
@@ -100,3 +101,8 @@ class FakeJob:
                 code=view.code,
             )
         )
+
+
+def media_type_of(name: str) -> str:
+    """Return what the service says of a file."""
+    return _MEDIA_TYPES.get(name.rpartition(".")[2], "application/octet-stream")

@@ -147,13 +147,13 @@ def _provenance() -> Provenance:
     )
 
 
-def _columns() -> dict[str, list[float | bool]]:
+def _columns() -> dict[str, list[float]]:
     chance = random.Random(0)  # noqa: S311 - invented numbers
     drawn = {
         name: [round(chance.uniform(0, 1), 4) for _ in range(N_PATCHES)]
         for name in ("inside", "lung_fraction", *PATCH_COLUMNS)
     }
-    return {"valid": [number != 0 for number in range(N_PATCHES)], **drawn}
+    return {"valid": [int(number != 0) for number in range(N_PATCHES)], **drawn}
 
 
 @cache

@@ -18,18 +18,8 @@ from dras_client import (
 from dras_client.testing import FakeService, example_result
 from integration.sdk.conftest import JOB_WITHIN_S
 
-# What only a real pipeline writes; a test that needs it brings it (`FakeService(files=…)`).
-PICTURES = {
-    "feature_map.nii.gz",
-    "key_images.npz",
-    "laa_map.nii.gz",
-    "lungs.nii.gz",
-    "patches.parquet",
-    "qc.png",
-    "regions.parquet",
-    "report.html",
-    "report.pdf",
-}
+# What the fake writes; pictures, maps and the report come from a real pipeline only.
+FILES = {"features.npz", "patches.csv", "regions.csv", "result.json"}
 TEXT = b"this is no image"
 
 
@@ -40,14 +30,16 @@ class Recorded(httpx2.BaseTransport):
         self.inner = inner
         self.heard = set()
 
+    def close(self):
+        self.inner.close()
+
     def handle_request(self, request):
         response = self.inner.handle_request(request)
         kind = response.headers.get("content-type", "").partition(";")[0]
         path = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", request.url.path)
-        names = frozenset()
-        if kind.endswith("json"):
-            response.read()
-            names = names_of(json.loads(response.content))
+        if response.status_code == 204:
+            kind = ""
+        names = names_of(json.loads(response.read())) if kind.endswith("json") else frozenset()
         self.heard.add((request.method, path, response.status_code, kind, names))
         return response
 
@@ -72,7 +64,7 @@ def scenario(client, study, prepare) -> Iterator[tuple[str, object]]:
     yield "the key with another", fault(lambda: client.submit(TEXT, repeat=True, idempotency_key="k"))
     yield "too early", fault(first.result)
     yield "remove too early", fault(first.remove)
-    yield "no such bundle", fault(lambda: client.submit(study, bundle="nobody's"))
+    yield "no such bundle", fault(lambda: client.submit(study, bundle="nobody"))
     heard = list(first.events())
     yield "states", list(dict.fromkeys(event.state for event in heard))
     yield "events ascend", [event.id for event in heard] == sorted({event.id for event in heard})
@@ -82,10 +74,11 @@ def scenario(client, study, prepare) -> Iterator[tuple[str, object]]:
         [event.id for event in first.events(after=heard[0].id)] == [event.id for event in heard[1:]],
     )
     yield "state", first.wait(JOB_WITHIN_S).state
-    yield "files", sorted({file.name for file in first.artifacts()} - PICTURES)
+    yield "files", sorted({file.name for file in first.artifacts()} & FILES)
     yield "no such file", fault(lambda: first.read("nothing"))
     yield "regions", list(first.regions().columns)
-    yield "patches", list(first.patches().columns)
+    patches = first.patches()
+    yield "patches", (list(patches.columns), patches.valid.dtype == bool)
     yield "arrays", arrays(first.features())
     yield "score", first.result().score("LAA-950insp", "right").unit
     yield "status", first.result().status
@@ -110,7 +103,9 @@ def fault(call):
     with pytest.raises(DrasClientError) as caught:
         call()
     error = caught.value
-    return type(error), str(error) if not isinstance(error, UnknownBundle) else error.code
+    # Where a job is meanwhile, and what else is offered, is not the fake's to know.
+    text = re.sub("The job is (queued|preparing|encoding|finishing)", "The job is on its way", str(error))
+    return type(error), text if not isinstance(error, UnknownBundle) else error.code
 
 
 def arrays(features):
@@ -133,7 +128,7 @@ def test_a_program_cannot_tell_the_fake_service_from_a_real_one(serving, study):
         real = dict(scenario(client, study, lambda _: None))
     assert told == real
     answered, really = (without_data(network.heard) for network in networks)
-    assert answered == really
+    assert answered ^ really == set()
 
 
 def without_data(heard):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 
 from dras_service.gateway.auth.callers import add_authentication
 from dras_service.gateway.auth.trail import AuditTrail
@@ -69,4 +70,5 @@ def _recorder(store: Store, salt: bytes) -> RecordFailure:
 
 
 def _templates(app: FastAPI) -> Callable[[], Iterable[str]]:
-    return lambda: app.openapi()["paths"]
+    """Return all routes' templates when asked, those that the OpenAPI document leaves out as well."""
+    return lambda: dict.fromkeys(route.path for route in iter_route_contexts(app.routes) if route.path)

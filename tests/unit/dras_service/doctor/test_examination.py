@@ -52,7 +52,7 @@ def test_a_sound_service_has_no_fault_but_what_this_machine_lacks(settings, monk
 def test_settings_that_are_wrong_are_named_and_nothing_else_is_looked_at(monkeypatch):
     monkeypatch.setenv("DRAS_GATEWAY__PORT", "99999")
     (fault,) = examine({"DRAS_GATEWAY__PORT": "99999"})
-    assert (fault.code, "gateway.port" in fault.sentence) == ("SETTINGS_INVALID", True)
+    assert (fault.code, "DRAS_GATEWAY__PORT" in fault.sentence) == ("SETTINGS_INVALID", True)
 
 
 def test_a_misspelt_variable_is_pointed_out_and_the_others_are_not():

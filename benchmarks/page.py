@@ -29,7 +29,7 @@ OPEN_BOUND_S = 3.0
 SWITCHES = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
             "--disable-component-update", "--disable-sync", "--use-gl=angle", "--use-angle=swiftshader",
             "--enable-unsafe-swiftshader"]  # fmt: skip
-N_FRAMES = 90
+N_FRAMES = 45
 # Move the axial slider by one slice a frame, as a finger on it does, and tell how far the frames lay apart.
 FRAMES = """async ([scrolls, count]) => {
   const slider = document.querySelector("#slice-axial");

@@ -49,7 +49,7 @@ def _losses(axes: Axes, columns: dict[str, np.ndarray]) -> None:
     guess = -np.log(columns["chance"])
     axes.plot(columns["step"], _smooth(guess), "--", color=_GREY, lw=1, label="guessing (local)")
     axes.set(ylabel="InfoNCE (nats)", ylim=(0, None))
-    axes.legend(loc="upper right", frameon=False)
+    axes.legend(loc="best", frameon=False)
     rate = axes.twinx()
     rate.plot(columns["step"], columns["learning_rate"], color=_GREY, lw=0.8, alpha=0.6)
     rate.set(ylabel="learning rate (thin line)", ylim=(0, None))
@@ -64,7 +64,7 @@ def _accuracies(axes: Axes, columns: dict[str, np.ndarray]) -> None:
     _curve(axes, columns["step"], columns["recognised"], label="local, of the batch alone", colour=_BATCH)
     axes.plot(columns["step"], _smooth(columns["chance"]), "--", color=_GREY, lw=1, label="guessing")
     axes.set(xlabel="step", ylabel="own key ranked first", ylim=(0, 1.02))
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="best", frameon=False)
 
 
 def _curve(axes: Axes, steps: np.ndarray, values: np.ndarray, *, label: str, colour: str) -> None:

@@ -31,15 +31,20 @@ ACTIONS: Mapping[tuple[str, str], Action] = MappingProxyType(
         ("GET", "/v1/jobs/{job_id}/artifacts/{name}"): Action.ARTIFACT_DOWNLOAD,
         ("POST", "/v1/jobs/{job_id}/cancel"): Action.JOB_CANCEL,
         ("DELETE", "/v1/jobs/{job_id}"): Action.JOB_PURGE,
-        ("POST", "/dicom-web/studies"): Action.STUDY_SUBMIT,
-        ("POST", "/dicom-web/studies/{study}"): Action.STUDY_SUBMIT,
-        ("GET", "/dicom-web/studies/{study}"): Action.ARTIFACT_DOWNLOAD,
-        ("GET", "/dicom-web/studies/{study}/series/{series}"): Action.ARTIFACT_DOWNLOAD,
-        ("GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}"): Action.ARTIFACT_DOWNLOAD,
-        ("POST", "/dicom-web/workitems"): Action.STUDY_SUBMIT,
-        ("POST", "/dicom-web/workitems/{uid}/cancelrequest"): Action.JOB_CANCEL,
         ("POST", "/v1/webhooks"): Action.WEBHOOK_CREATE,
         ("DELETE", "/v1/webhooks/{webhook_id}"): Action.WEBHOOK_REMOVE,
+    }
+)
+# Of DICOMweb, which the OpenAPI document leaves to its standard; one action may have several addresses there.
+DICOMWEB_ACTIONS: Mapping[tuple[str, str], Action] = MappingProxyType(
+    {
+        ("POST", "/dicom-web/studies"): Action.DICOM_STORE,
+        ("POST", "/dicom-web/studies/{study}"): Action.DICOM_STORE,
+        ("GET", "/dicom-web/studies/{study}"): Action.DICOM_RETRIEVE,
+        ("GET", "/dicom-web/studies/{study}/series/{series}"): Action.DICOM_RETRIEVE,
+        ("GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}"): Action.DICOM_RETRIEVE,
+        ("POST", "/dicom-web/workitems"): Action.WORKITEM_CREATE,
+        ("POST", "/dicom-web/workitems/{uid}/cancelrequest"): Action.WORKITEM_CANCEL,
     }
 )
 _CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -75,7 +80,8 @@ class AuditTrail:
         template, parameters = self._routes.find(scope["path"])
         # A HEAD or a range of a file is read as much as the whole is.
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        action = ACTIONS.get((method, template)) or (Action.CHANGE_OTHER if method in _CHANGING else None)
+        named = ACTIONS.get((method, template)) or DICOMWEB_ACTIONS.get((method, template))
+        action = named or (Action.CHANGE_OTHER if method in _CHANGING else None)
         if action is None:
             await self._app(scope, receive, send)
             return

@@ -1,6 +1,6 @@
 from fastapi.routing import iter_route_contexts
 
-from dras_service.gateway.auth.trail import ACTIONS
+from dras_service.gateway.auth.trail import ACTIONS, DICOMWEB_ACTIONS
 from dras_service.security.actions import Action
 from dras_service.store.errors import StoreUnavailable
 
@@ -101,16 +101,24 @@ def test_every_route_is_recorded_under_a_name_or_known_to_be_no_action(app):
     unnamed = {
         (method, path)
         for method, path in operations
-        if ("GET" if method == "HEAD" else method, path) not in ACTIONS
+        if ("GET" if method == "HEAD" else method, path) not in {**ACTIONS, **DICOMWEB_ACTIONS}
         and not (method in ("GET", "HEAD") and path in NO_ACTION)
     }
     assert unnamed == UNNAMED
-    assert set(ACTIONS) <= operations, "an entry of the table has lost its route"
+    assert set(ACTIONS) | set(DICOMWEB_ACTIONS) <= operations, "an entry of a table has lost its route"
+
+
+def test_a_store_by_dicomweb_is_recorded_under_a_name_of_its_own(client, bearer, store):
+    kind = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=B'}
+    body = b"--B\r\nContent-Type: application/dicom\r\n\r\nno image\r\n--B--\r\n"
+    answer = client.post("/dicom-web/studies", content=body, headers=bearer("submit") | kind)
+    assert answer.status_code == 409
+    assert [action for action, _, _ in entries(store)] == ["dicom.store"]
+    assert not set(DICOMWEB_ACTIONS.values()) & set(ACTIONS.values())
 
 
 def test_no_two_kinds_of_action_share_a_name():
-    actions = [action for (_method, path), action in ACTIONS.items() if path.startswith("/v1/")]
-    assert len(set(actions)) == len(actions)
+    assert len(set(ACTIONS.values())) == len(ACTIONS)
     assert Action.CHANGE_OTHER not in ACTIONS.values()
 
 
@@ -118,4 +126,4 @@ def test_a_result_that_is_asked_for_by_dicomweb_is_an_action_though_the_document
     client, bearer, store
 ):
     client.get("/dicom-web/studies/1.2.3", headers=bearer("read"))
-    assert entries(store) == [("artifact.download", "-", "not_found")]
+    assert entries(store) == [("dicom.retrieve", "-", "not_found")]

@@ -86,7 +86,7 @@ images-check: setup-dev  ## build the images with buildah and take a study throu
 	$(BIN)/python deploy/images_check/check.py --cache "$(IMAGES_CACHE)" --images $(IMAGES) --json docs/images.json
 
 # One platform, that of the images. numpy is what the command needs and the gateway does not; PyTorch's builds for
-# CUDA and for processors have one name, so it comes beside the lock (decisions 0086, 0087).
+# CUDA and for processors have one name, so it comes beside the lock (decisions 0064, 0065).
 LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url --no-emit-find-links \
     --no-header --no-annotate --no-strip-markers --python-version 3.11 --python-platform x86_64-unknown-linux-gnu
 LOCKS := deploy/requirements

@@ -3,7 +3,7 @@
 The stage sleeps, so that the processors of the machine decide nothing. Everything else is real: hints, leases,
 blobs and commits. One, two and four workers take turns; the figures are medians. Beside: how long an idle worker
 takes to notice a study, what becomes of studies when workers come and go under load, and how many hints a backlog
-has, which is why a cluster is scaled by jobs and not by the length of a Redis list (decision 0085).
+has, which is why a cluster is scaled by jobs and not by the length of a Redis list (decision 0063).
 """
 
 import argparse

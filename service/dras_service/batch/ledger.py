@@ -1,4 +1,4 @@
-"""The ledger of a batch: every case with its state, in a SQLite file that a crash cannot damage (decision 0070).
+"""The ledger of a batch: every case with its state, in a SQLite file that a crash cannot damage (decision 0059).
 
 A case is written down as running before it is begun and as ended after its result lies in its folder, each in a
 transaction of its own that is on the disk when it returns. One process writes, others may look at any time. Leaves

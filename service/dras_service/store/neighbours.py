@@ -1,7 +1,7 @@
 """Which results of a tenant are alike, by the cosine of their mean embeddings.
 
 A few kilobytes a study, written with the result and gone with it. They are compared one by one in this process,
-without numpy, which the gateway does not load (decision 0055). Leaves out how they are made (`worker.embeddings`).
+without numpy, which the gateway does not load (decision 0046). Leaves out how they are made (`worker.embeddings`).
 """
 
 import heapq

@@ -33,11 +33,13 @@ COPY --from=build /opt/dras /opt/dras
 ENV PATH=/opt/dras/bin:$PATH \
     DRAS_DATA=/data \
     DRAS_GATEWAY__HOST=0.0.0.0 \
+    DRAS_GATEWAY__PORT=8042 \
     DRAS_AUTHENTICATION__REQUIRED=true
 USER 10001
 VOLUME /data
 EXPOSE 8042
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8042/healthz', timeout=4)"]
+    CMD ["python", "-c", "import os, urllib.request as u; \
+u.urlopen(f'http://127.0.0.1:{os.environ[\"DRAS_GATEWAY__PORT\"]}/healthz', timeout=4)"]
 ENTRYPOINT ["tini", "--"]
 CMD ["dras", "serve", "--no-worker"]

@@ -26,7 +26,7 @@ BOUNDS_MB = {"gateway": 350, "worker-cpu": 900}
 HEAVY = ("SimpleITK", "onnxruntime", "scipy", "pydicom", "torch")  # what the gateway does without
 TORCH = "torch==2.13.0"
 START_WITHIN_S = 180.0
-REDIS_PORT, POSTGRES_PORT, GATEWAY_PORT = 16379, 15432, 8042
+REDIS_PORT, POSTGRES_PORT, GATEWAY_PORT = 16379, 15432, 18042
 ON_POSTGRES = ("-h", "127.0.0.1", "-p", str(POSTGRES_PORT))
 
 

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import pydicom
 import pytest
 
 from dras_cli.main import main
@@ -72,6 +73,18 @@ def node(serving: Serving, orthanc: Orthanc, tmp_path_factory: pytest.TempPathFa
     assert "Traceback" not in started.log
 
 
+@pytest.fixture(scope="module")
+def scan(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study under a UID of its own: other modules send it to the same service."""
+    folder = tmp_path_factory.mktemp("scan") / "study"
+    folder.mkdir()
+    for path in study.iterdir():
+        image = pydicom.dcmread(path)
+        image.StudyInstanceUID = f"{image.StudyInstanceUID[:50]}.7"
+        image.save_as(folder / path.name)
+    return folder
+
+
 def deliveries(node: Node, capsys: pytest.CaptureFixture[str]) -> list[dict]:
     capsys.readouterr()
     assert main(["pacs", "deliveries", "--data", str(node.data), "--json"]) == 0
@@ -85,10 +98,10 @@ def counts(orthanc: Orthanc, study_uid: str) -> dict[str, int]:
 
 
 def test_results_appear_beside_the_study_by_both_ways_once_and_never_come_round(
-    node: Node, orthanc: Orthanc, study: Path, tmp_path: Path, capsys
+    node: Node, orthanc: Orthanc, scan: Path, tmp_path: Path, capsys
 ) -> None:
-    orthanc.keep(study)
-    study_uid = uid_of(study)
+    orthanc.keep(scan)
+    study_uid = uid_of(scan)
     orthanc.send("dras", study_uid)
     wait_until(lambda: counts(orthanc, study_uid) == OBJECTS, within_s=180, what="results are there")
     ways = 2 if PLUGIN.exists() else 1
@@ -117,11 +130,11 @@ def test_results_appear_beside_the_study_by_both_ways_once_and_never_come_round(
 
 
 def test_what_cannot_be_sent_is_tried_again_and_given_up_with_a_reason(
-    node: Node, study: Path, tmp_path: Path, capsys
+    node: Node, scan: Path, tmp_path: Path, capsys
 ) -> None:
     """The study is one that was computed: its job goes to a further system, which is not there."""
-    assert storescu(node, study).returncode == 0
-    study_uid = uid_of(study)
+    assert storescu(node, scan).returncode == 0
+    study_uid = uid_of(scan)
 
     def given_up() -> list[dict]:
         return [each for each in deliveries(node, capsys) if each["target"] == "gone" and each["done_at"]]

@@ -124,7 +124,7 @@ class Container:
         self._process = process = subprocess.Popen(command, start_new_session=True)
         try:
             yield
-            if not self.is_running:
+            if process.poll() is not None:
                 raise SystemExit(f"{self.image} ended with {process.returncode}")
         finally:
             with suppress(ProcessLookupError):

@@ -37,7 +37,7 @@ def main() -> None:
         "--cache", type=Path, required=True, help="outside the repository: base, wheels, storage"
     )
     parser.add_argument("--suite", default="bookworm")
-    parser.add_argument("--mirror", default="http://deb.debian.org/debian")
+    parser.add_argument("--mirror", help="of Debian; debootstrap's own by default")
     parser.add_argument("--images", nargs="+", default=BUILT, choices=BUILT)
     parser.add_argument("--json", type=Path, help="where the sizes are kept")
     options = parser.parse_args()
@@ -61,14 +61,16 @@ def main() -> None:
             say(f"{name} is {sizes[name] - bound_mb} MB larger than the {bound_mb} MB that it should have")
 
 
-def make_base(buildah: Buildah, root: Path, *, suite: str, mirror: str) -> None:
+def make_base(buildah: Buildah, root: Path, *, suite: str, mirror: str | None) -> None:
     """Make the image `base` of a fresh Debian root, where there is none yet."""
     if buildah.has("base"):
         return
     say("making a Debian root")
     shutil.rmtree(root, ignore_errors=True)
     subprocess.run(
-        ["debootstrap", "--variant=minbase", suite, root, mirror], check=True, stdout=subprocess.DEVNULL
+        ["debootstrap", "--variant=minbase", suite, root, *([mirror] if mirror else [])],
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
     # As the registry's image is: apt keeps nothing that it has fetched, and no manuals.
     (root / "etc/apt/apt.conf.d/clean").write_text(

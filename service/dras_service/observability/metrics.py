@@ -72,6 +72,10 @@ class HttpMetrics:
         self.refused = Counter(
             "dras_authentication_failures", "Callers that were not let in", ["kind"], registry=registry
         )
+        # An increase is seen only of a number that is there: what alerts ask for begins at 0.
+        for outcome in ("full", "not_ready", "throttled"):
+            self.uploads.labels(outcome)
+        self.refused.labels("unknown")
 
 
 class Metrics:

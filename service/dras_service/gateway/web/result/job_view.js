@@ -2,7 +2,7 @@
 // one leaves the others standing.
 
 import { el, replace } from "../dom.js";
-import { panel } from "../panel.js";
+import { guarded, panel } from "../panel.js";
 import { codeName, day, hasEnded, hasResult, shortId, stageName, stateName } from "../wording.js";
 import { actions } from "./actions.js";
 
@@ -47,7 +47,10 @@ export async function showJob(place, { api, jobs, id, against, signal }) {
     if (!hasEnded(job.state) || drawn === job.state) return;
     drawn = job.state;
     if (!hasResult(job.state)) return replace(body, ending(job));
-    const result = await api.result(job);
+    const result = await api.result(job).catch((fault) => {
+      drawn = ""; // the next change asks again
+      throw fault;
+    });
     signal.throwIfAborted();
     const context = { api, jobs, job, result, against, signal };
     replace(body, ...PARTS.map(([name, title, load]) => panel(title, async (part) => (await load()).fill(part, context), { name })));
@@ -55,7 +58,7 @@ export async function showJob(place, { api, jobs, id, against, signal }) {
   jobs.addEventListener("change", (event) => {
     const changed = /** @type {CustomEvent} */ (event).detail;
     if (changed === id && !jobs.known.has(id)) return replace(place, el("p", { class: "empty" }, "This study has been removed."));
-    if (changed === id || changed === null) void draw().catch(() => {});
+    if (changed === id || changed === null) void guarded(body, draw);
   }, { signal });
   await draw();
   place.focus({ preventScroll: true });

@@ -1,5 +1,7 @@
 // The jobs that the page knows, newest first, kept right by events.
 
+import { Problem } from "../api.js";
+
 /** @import { Api } from "../api.js" */
 /** @import { JobEvent, JobView } from "../types.js" */
 
@@ -48,8 +50,9 @@ export class Jobs extends EventTarget {
     if (known === undefined || event.code !== null) {
       try {
         this.put(await this.api.job(event.job_id));
-      } catch {
-        this.drop(event.job_id); // it has been removed
+      } catch (fault) {
+        // Of one that cannot be asked for now, the list is read again when the events come back.
+        if (fault instanceof Problem && fault.status === 404) this.drop(event.job_id);
       }
       return;
     }

@@ -64,10 +64,14 @@ function sharedPort() {
   return new SharedWorker(scriptUrl("/page/upload/worker.js"), /** @type {any} */ (options)).port;
 }
 
+/** @type {any} */
+let policy; // a policy's name can be taken once, and who signs in again comes here again
+
 /** The one script that is loaded by its address; the page's policy asks for a word that it is meant.
  * @param {string} path */
 function scriptUrl(path) {
   const types = /** @type {any} */ (globalThis).trustedTypes;
   if (!types) return path;
-  return types.createPolicy("dras", { createScriptURL: (/** @type {string} */ url) => url }).createScriptURL(path);
+  policy ??= types.createPolicy("dras", { createScriptURL: (/** @type {string} */ url) => url });
+  return policy.createScriptURL(path);
 }

@@ -53,7 +53,7 @@ class QuickEngine:
             folder.mkdir()
             (folder / "content").write_bytes(content)
 
-    def finish(self, draft: Path, out: Path, *, report):
+    def finish(self, draft: Path, out: Path, *, source, report):
         content = (draft / "content").read_bytes()
         self._write_down(content, ".finish")
         report(Stage.OUTPUTS, 0.0)

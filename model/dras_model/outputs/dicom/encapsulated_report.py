@@ -62,8 +62,8 @@ def write_encapsulated_report(path: Path, stored: StoredResult, source: SourceSe
 
 
 def _page_of(stored: StoredResult) -> bytes:
-    page = stored.path(REPORT_PDF)
-    return page.read_bytes() if page.is_file() else set_page(stored)
+    page = None if stored.folder is None else stored.folder / REPORT_PDF
+    return set_page(stored) if page is None or not page.is_file() else page.read_bytes()
 
 
 def _put_document(dataset: Dataset, page: bytes) -> None:

@@ -121,7 +121,7 @@ def test_a_key_file_is_sent_and_the_variable_is_used_without_one(tmp_path, monke
     monkeypatch.setenv("DRAS_API_KEY", "dras_variable")
     sent = []
 
-    def client(_url, *, key):
+    def client(_url, *, key, **_options):
         sent.append(key)
         raise KeyboardInterrupt
 

@@ -166,6 +166,8 @@ class Route(_Part):
     def _returns_to_its_study(self) -> "Route":
         if self.deidentify and self.send_to:
             raise ValueError("a result without its patient cannot go back to the patient's study")
+        if self.deidentify and self.expect_from:
+            raise ValueError("a study that has lost its UID cannot be asked for")
         if self.discard and self.send_to:
             raise ValueError("of what is discarded there is nothing to send")
         return self

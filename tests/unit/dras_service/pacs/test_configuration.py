@@ -61,6 +61,11 @@ def read(tmp_path: Path):
             'deidentify = true\nsend_to = ["pacs"]',
             "cannot go back to the patient's study",
         ),
+        (
+            "deidentify = true",
+            'deidentify = true\nexpect_from = "pacs"',
+            "has lost its UID cannot be asked for",
+        ),
         ("priority = 2", "priority = 200", "routes.chest.priority"),
         ("priority = 2", "surprise = 2", "routes.chest.surprise"),
         ("port = 104", 'port = 104\ndicomweb = "http://pacs.example/web"', "dicomweb is not https"),

@@ -21,6 +21,7 @@ from dras_service.store.rows import Order, Submitted
 from dras_service.store.store import Store
 
 _log = logging.getLogger(__name__)
+_CUT_OFF_S = 600.0  # without a byte; a door cuts a silent connection sooner
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Completer:
 
     def run_once(self) -> int:
         """Submit what is complete; return how many studies. One that cannot be submitted now is tried again."""
+        self._room.sweep_arriving(before=self._now() - _CUT_OFF_S)
         for gathered in list(self._room.waiting()):
             if self._is_complete(gathered):
                 self._room.take(gathered)

@@ -110,6 +110,16 @@ class Room:
                     continue
                 return
 
+    def sweep_arriving(self, *, before: float) -> None:
+        """Remove what began to arrive and has not moved since a time, in seconds since the epoch: it was cut off.
+
+        By when its entry changed: a file that is moved in keeps the time at which it was written.
+        """
+        for path in self.arriving.iterdir():
+            with suppress(FileNotFoundError):  # kept at this moment
+                if path.stat().st_ctime < before:
+                    path.unlink()
+
     def linked(self, link: str, *, ended_well: bool) -> None:
         """Note how an association ended that brought images.
 

@@ -132,6 +132,18 @@ def test_another_process_gets_another_room_and_the_next_one_what_a_dead_one_left
     assert gathered.is_broken  # it was being sent when its process died
 
 
+def test_what_was_cut_off_in_mid_image_goes_and_what_still_comes_stays(place: Place) -> None:
+    place.bring("1.2.1")
+    half = place.room.arriving / "half.dcm"
+    half.write_bytes(b"half an image")
+    place.after(9.0)
+    assert half.exists()
+    place.handling = Handling(10_000.0, 10_000.0, 10_000.0)
+    place.after(700.0)
+    assert not half.exists()
+    assert place.n_waiting == 1
+
+
 def test_a_study_of_an_unknown_tenant_stays_and_is_submitted_when_there_is_one(
     place: Place, tmp_path: Path
 ) -> None:

@@ -7,11 +7,12 @@ new images together, as a new job. What is known of versions is in the database,
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dras_service.gathering.room import Gathered, Origin, Room
+from dras_service.gathering.room import Gathered, Origin, Room, image_name
+from dras_service.header import NotDicom, read_header
 from dras_service.observability.logs import outline
 from dras_service.store.blobs import BlobStore
 from dras_service.store.errors import QuotaExceeded, StoreError
@@ -114,8 +115,9 @@ class Completer:
         origin = taken.origin
         order = replace(self._handling_of(origin).order, study_uid=origin.study_uid)
         with self._blobs.receive() as incoming:
-            is_late = self._take_over_earlier(incoming, origin)
-            for image in taken.images():
+            images = taken.images()
+            is_late = self._take_over_earlier(incoming, origin, replaced={image.name for image in images})
+            for image in images:
                 incoming.adopt(image)
             if incoming.n_files == 0:
                 self._room.done(taken)
@@ -131,15 +133,27 @@ class Completer:
         self._asked_at = {path: at for path, at in self._asked_at.items() if path.exists()}
         _tell(submitted, origin, is_late=is_late)
 
-    def _take_over_earlier(self, incoming: Incoming, origin: Origin) -> bool:
-        """Put the images of the version before into the new one; False where there is none, or it was purged."""
+    def _take_over_earlier(self, incoming: Incoming, origin: Origin, *, replaced: Collection[str]) -> bool:
+        """Put the images of the version before into the new one; False where there is none, or it was purged.
+
+        Those of the names in `replaced` have come again, corrected perhaps: an instance has one content.
+        """
         found = self._store.jobs.of_study(origin.study_uid, tenant=origin.tenant, limit=1)
         if not found or not self._blobs.has_study(found[0].study_key):
             return False
         with self._blobs.study(found[0].study_key) as earlier:
             for image in sorted(earlier.iterdir()) if earlier.is_dir() else [earlier]:
-                incoming.adopt(image)
+                if _name_of(image) not in replaced:
+                    incoming.adopt(image)
         return True
+
+
+def _name_of(image: Path) -> str | None:
+    """Return an image's name in a room; None for what is no DICOM, which came by another door."""
+    try:
+        return image_name(read_header(image))
+    except NotDicom:
+        return None
 
 
 def _tell(submitted: Submitted, origin: Origin, *, is_late: bool) -> None:

@@ -91,7 +91,6 @@ class Room:
         `link` names the association that brings it; `linked` says how that ended. An image with the UID of one that
         is there replaces it.
         """
-        name = _digest(header[SERIES], header[SOP_INSTANCE])
         with translated():
             with arrived.open("rb") as file:
                 os.fsync(file.fileno())
@@ -101,7 +100,7 @@ class Room:
                     if link is not None:
                         (folder / f"{_OPEN}{link}").touch()
                     hit("gather_image.before")
-                    arrived.rename(folder / f"{name}.dcm")
+                    arrived.rename(folder / image_name(header))
                     hit("gather_image.after")
                     sync_folder(folder)
                 except FileNotFoundError:  # taken at this moment: the image begins another version
@@ -173,6 +172,11 @@ class Room:
                 hit("begin_study.after")
                 sync_folder(self._studies)
         return folder
+
+
+def image_name(header: Header) -> str:
+    """Return the name under which an image lies in its study: of one instance always the same."""
+    return f"{_digest(header[SERIES], header[SOP_INSTANCE])}.dcm"
 
 
 def _hold(root: Path, name: str) -> tuple[Path, int]:

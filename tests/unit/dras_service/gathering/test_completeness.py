@@ -23,10 +23,10 @@ class Place:
     handling: Handling = field(default_factory=lambda: Handling(10.0, 100.0, 1000.0))
     ahead: float = 0.0
 
-    def bring(self, *names: str, link: str | None = None) -> None:
+    def bring(self, *names: str, link: str | None = None, trailer: bytes = b"") -> None:
         for name in names:
             arrived = self.room.arriving / "image.dcm"
-            arrived.write_bytes(dicom_image("1.2", name))
+            arrived.write_bytes(dicom_image("1.2", name) + trailer)
             self.room.keep(arrived, read_header(arrived), ORIGIN, link=link)
 
     def after(self, seconds: float) -> list[int]:
@@ -83,6 +83,16 @@ def test_late_images_make_another_version_of_all_of_them(place: Place) -> None:
     place.after(10.0)
     place.bring("1.2.2")
     assert place.after(10.0) == [2, 1]
+
+
+def test_an_image_that_comes_again_corrected_takes_the_place_of_the_first(place: Place) -> None:
+    place.bring("1.2.1", "1.2.2")
+    place.after(10.0)
+    place.bring("1.2.2", trailer=b"corrected")
+    assert place.after(10.0) == [2, 2]
+    with place.parts.blobs.study(place.jobs()[0].study_key) as folder:
+        contents = {path.read_bytes() for path in folder.iterdir()}
+    assert contents == {dicom_image("1.2", "1.2.1"), dicom_image("1.2", "1.2.2") + b"corrected"}
 
 
 def test_a_study_that_was_cut_off_waits_longer_unless_its_rest_comes(place: Place) -> None:

@@ -7,7 +7,8 @@ new images together, as a new job. What is known of versions is in the database,
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from dras_service.store.rows import Order, Submitted
 from dras_service.store.store import Store
 
 _log = logging.getLogger(__name__)
+_AGAIN_S = 30.0  # after which a study is tried again that could not be submitted
 _CUT_OFF_S = 600.0  # without a byte; a door cuts a silent connection sooner
 
 
@@ -54,6 +56,7 @@ class Completer:
         self._blobs = blobs
         self._now = clock
         self._asked_at: dict[Path, float] = {}
+        self._again_at: dict[Path, float] = {}
 
     def run_once(self) -> int:
         """Submit what is complete; return how many studies. One that cannot be submitted now is tried again."""
@@ -62,16 +65,28 @@ class Completer:
             if self._is_complete(gathered):
                 self._room.take(gathered)
         n_submitted = 0
-        for taken in list(self._room.taken()):
-            try:
+        for taken in filter(self._is_due, list(self._room.taken())):
+            with self._put_off_where_it_fails(taken):
                 self._submit(taken)
-            except QuotaExceeded as error:
-                _log.warning("a study waits: the tenant's quota %s is used up", error.quota)
-            except (StoreError, OSError) as error:
-                _log.warning("a study waits: %s", outline(error))
-            else:
                 n_submitted += 1
         return n_submitted
+
+    def _is_due(self, study: Gathered) -> bool:
+        return self._now() >= self._again_at.get(study.folder, 0.0)
+
+    @contextmanager
+    def _put_off_where_it_fails(self, study: Gathered) -> Iterator[None]:
+        """Say what hinders a study and leave it alone for a while: each try reads and writes all of it."""
+        try:
+            yield
+        except QuotaExceeded as error:
+            _log.warning("a study waits: the tenant's quota %s is used up", error.quota)
+        except (StoreError, OSError) as error:
+            _log.warning("a study waits: %s", outline(error))
+        else:
+            self._again_at.pop(study.folder, None)
+            return
+        self._again_at[study.folder] = self._now() + _AGAIN_S
 
     def _is_complete(self, gathered: Gathered) -> bool:
         handling = self._handling_of(gathered.origin)

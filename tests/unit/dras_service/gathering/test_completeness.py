@@ -154,6 +154,26 @@ def test_what_was_cut_off_in_mid_image_goes_and_what_still_comes_stays(place: Pl
     assert place.n_waiting == 1
 
 
+def test_a_study_over_quota_is_tried_again_after_a_while_and_not_at_every_look(place: Place) -> None:
+    place.parts.store.tenants.set_quotas("default", {"max_queued_jobs": 0})
+    place.bring("1.2.1")
+    now = place.room.folder.stat().st_mtime + 60.0
+    completer = Completer(
+        place.room,
+        lambda _origin: place.handling,
+        store=place.parts.store,
+        blobs=place.parts.blobs,
+        clock=lambda: now,
+    )
+    assert completer.run_once() == 0
+    place.parts.store.tenants.set_quotas("default", {"max_queued_jobs": None})
+    now += 29.0
+    assert completer.run_once() == 0
+    now += 1.0
+    assert completer.run_once() == 1
+    assert list(place.room.taken()) == []
+
+
 def test_a_study_of_an_unknown_tenant_stays_and_is_submitted_when_there_is_one(
     place: Place, tmp_path: Path
 ) -> None:

@@ -61,9 +61,10 @@ class Completer:
     def run_once(self) -> int:
         """Submit what is complete; return how many studies. One that cannot be submitted now is tried again."""
         self._room.sweep_arriving(before=self._now() - _CUT_OFF_S)
-        for gathered in list(self._room.waiting()):
-            if self._is_complete(gathered):
-                self._room.take(gathered)
+        for gathered in filter(self._is_due, list(self._room.waiting())):
+            with self._put_off_where_it_fails(gathered):
+                if self._is_complete(gathered):
+                    self._room.take(gathered)
         n_submitted = 0
         for taken in filter(self._is_due, list(self._room.taken())):
             with self._put_off_where_it_fails(taken):
@@ -76,13 +77,18 @@ class Completer:
 
     @contextmanager
     def _put_off_where_it_fails(self, study: Gathered) -> Iterator[None]:
-        """Say what hinders a study and leave it alone for a while: each try reads and writes all of it."""
+        """Say what hinders a study and leave it alone for a while; the others go on.
+
+        Each try reads and writes all of it.
+        """
         try:
             yield
         except QuotaExceeded as error:
             _log.warning("a study waits: the tenant's quota %s is used up", error.quota)
         except (StoreError, OSError) as error:
             _log.warning("a study waits: %s", outline(error))
+        except Exception as error:  # noqa: BLE001 - a defect that one study meets must not stop all
+            _log.error("a study waits, for a defect: %s", outline(error))
         else:
             self._again_at.pop(study.folder, None)
             return

@@ -114,7 +114,7 @@ class Room:
 
         By when its entry changed: a file that is moved in keeps the time at which it was written.
         """
-        for path in self.arriving.iterdir():
+        for path in self.arriving.glob(_IMAGE):
             with suppress(FileNotFoundError):  # kept at this moment
                 if path.stat().st_ctime < before:
                     path.unlink()

@@ -128,6 +128,23 @@ def test_a_sender_that_cannot_be_asked_leaves_it_to_the_silence(place: Place) ->
     assert place.after(10.0) == [1]
 
 
+def test_a_defect_that_one_study_meets_does_not_hold_up_the_others(place: Place) -> None:
+    def odd(study_uid: str) -> int | None:
+        if study_uid == "1.1":
+            raise ValueError("an odd answer")
+        return None
+
+    place.handling = Handling(10.0, 100.0, 1000.0, expected=odd)
+    for number in range(4):  # their folders are looked at in an order of digests
+        arrived = place.room.arriving / "image.dcm"
+        arrived.write_bytes(dicom_image("1.1", "1.1.1"))
+        odd_one = Origin(study_uid="1.1", route=f"r{number}", tenant="default")
+        place.room.keep(arrived, read_header(arrived), odd_one)
+    place.bring("1.2.1")
+    assert place.after(11.0) == [1]
+    assert place.n_waiting == 4
+
+
 def test_another_process_gets_another_room_and_the_next_one_what_a_dead_one_left(place: Place) -> None:
     place.bring("1.2.1", link="open")
     beside = Room(place.parts.settings.gathering_folder, "door")

@@ -1,5 +1,6 @@
 """When a study is complete, on a clock of the test; and what lies in the room after whatever happens."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -143,6 +144,43 @@ def test_a_defect_that_one_study_meets_does_not_hold_up_the_others(place: Place)
     place.bring("1.2.1")
     assert place.after(11.0) == [1]
     assert place.n_waiting == 4
+
+
+def test_an_image_is_on_the_disk_when_it_is_acknowledged_though_its_study_is_taken_meanwhile(
+    place: Place, monkeypatch
+) -> None:
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        number = os.fstat(descriptor).st_ino
+        synced.append(number)
+        for gathered in list(place.room.waiting()):
+            if gathered.folder.stat().st_ino == number:
+                place.room.take(gathered)
+        fsync(descriptor)
+        synced.append(number)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    place.bring("1.2.1")
+    (taken,) = place.room.taken()
+    assert len(taken.images()) == 1
+    assert synced[-1] == taken.folder.stat().st_ino
+    place.bring("1.2.2")
+    assert len(list(place.room.taken())) == 2
+
+
+def test_a_room_and_a_study_are_synced_with_their_parents(tmp_path: Path, monkeypatch) -> None:
+    synced: set[int] = set()
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.add(os.fstat(descriptor).st_ino))
+    room = Room(tmp_path / "data" / "gathering", "door")
+    made = (room.folder, room.folder.parent, room.folder.parent.parent)
+    assert {folder.stat().st_ino for folder in made} <= synced
+    arrived = room.arriving / "image.dcm"
+    arrived.write_bytes(dicom_image("1.2", "1.2.1"))
+    room.keep(arrived, read_header(arrived), ORIGIN)
+    assert (room.folder / "studies").stat().st_ino in synced
+    room.close()
 
 
 def test_another_process_gets_another_room_and_the_next_one_what_a_dead_one_left(place: Place) -> None:

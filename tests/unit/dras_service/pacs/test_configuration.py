@@ -120,6 +120,9 @@ def test_a_caller_is_known_by_title_and_address_together(read) -> None:
     assert routing.callers("CT 1", "10.1.2.4") == frozenset()
     assert routing.callers("PACS", "192.168.0.1") == frozenset()
     assert routing.callers("PACS", "no address") == frozenset()
+    assert routing.callers("CT 1", "::ffff:10.1.2.3") == frozenset(
+        {"scanner"}
+    )  # by a socket for both families
 
 
 def test_objects_are_made_where_results_go_back(read) -> None:

@@ -27,7 +27,7 @@ class AsyncClient:
         url: str,
         *,
         timeout_s: float = 30.0,
-        retry_for_s: float = 30.0,
+        retry_for_s: float = 90.0,
         key: str | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:

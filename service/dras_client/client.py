@@ -33,7 +33,7 @@ class Client:
         url: str,
         *,
         timeout_s: float = 30.0,
-        retry_for_s: float = 30.0,
+        retry_for_s: float = 90.0,
         key: str | None = None,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:

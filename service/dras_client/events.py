@@ -10,6 +10,7 @@ from pydantic import Field
 
 from dras_client.errors import DrasClientError, ServiceUnreachable
 from dras_client.exchange import Exchange
+from dras_client.patience import Patience
 from dras_client.wire import Ask
 from dras_service.api.events import JobEventView
 
@@ -61,7 +62,8 @@ async def follow(
 
     Raises DrasClientError, ServiceUnreachable once the service was away for longer than is borne.
     """
-    last, patience = after, exchange.patience()
+    last = after
+    patience: Patience | None = None  # from the first fault after a sign of life
     while True:
         headers = {} if last is None else {"Last-Event-ID": str(last)}
         try:
@@ -71,7 +73,7 @@ async def follow(
                 async with aclosing(blocks_of(arriving.blocks())) as blocks:
                     async for block in blocks:
                         if block.data or block.id is None:  # an event or a sign of life, not the opening
-                            patience = exchange.patience()
+                            patience = None
                         last = block.id if block.id is not None else last
                         if block.data and last is not None:
                             event = _read(exchange, block, last)
@@ -80,6 +82,7 @@ async def follow(
                                 return
             raise ServiceUnreachable(f"{exchange.wire.url} has ended a stream of events.")
         except DrasClientError as fault:
+            patience = patience or exchange.patience()
             await exchange.bear(fault, patience)
 
 

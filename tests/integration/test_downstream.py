@@ -126,6 +126,13 @@ def test_the_probe_tells_its_figures_and_of_how_many(cohort, capsys):
             2,
             "name it",
         ),
+        (["--outcome", "severity", "--bundle", "b", "--out", "x", "--cohort", ""], 2, "--cohort takes"),
+        (
+            ["--outcome", "severity", "--bundle", "b", "--out", "x", "--cohort", "c" * 201],
+            2,
+            "--cohort takes",
+        ),
+        (["--outcome", "severity", "--unit", "u" * 33], 2, "--unit takes"),
     ],
 )
 def test_what_cannot_be_probed_is_one_sentence_and_a_status(cohort, capsys, arguments, status, said):

@@ -113,8 +113,11 @@ def create_bundle(
 def with_heads(bundle: Bundle, destination: Path, heads: Sequence[Head], *, name: str) -> Bundle:
     """Write a copy of a bundle with `heads` added at `destination`; one of the same name takes the other's place.
 
-    The copy is unsigned, as it is another bundle. Raises `SetupRefused` (OUTPUT_NOT_WRITABLE, BUNDLE_INVALID).
+    The copy is unsigned, as it is another bundle. Raises `SetupRefused` (OUTPUT_NOT_WRITABLE, BUNDLE_INVALID), and
+    ValueError where two of `heads` have one name.
     """
+    if len({head.name for head in heads}) < len(heads):
+        raise ValueError("two heads have one name")
     known = {head.name: head for head in (*bundle.heads, *heads)}
     kept = {file: bundle.read(file) for file in bundle.manifest.files if file not in bundle.manifest.heads}
     files = kept | {head.file: head.model_dump_json(indent=1).encode() for head in known.values()}

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from dras_model.results.study import Record
 
 PREFIX, SUFFIX = "head.", ".json"
+MOST_COHORT, MOST_OUTCOME, MOST_UNIT = 200, 200, 32  # characters
 EVERYWHERE = 0  # the group of every patch, of a head that pools the whole of both lungs
 
 
@@ -40,7 +41,7 @@ class Calibration(Record):
 class FittedOn(Record):
     """The cohort of a head, as its maker describes it, without anything of a patient."""
 
-    description: str = Field(min_length=1, max_length=200)
+    description: str = Field(min_length=1, max_length=MOST_COHORT)
     n: int = Field(ge=2, description="people with an outcome")
     n_events: int | None = Field(None, ge=0, description="of them with the class, or the event")
 
@@ -61,8 +62,8 @@ class Head(Record):
 
     schema_version: Literal["1.0"] = "1.0"
     name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$")
-    outcome: str = Field(min_length=1, max_length=200, description="what is estimated, in words")
-    unit: str = Field("", max_length=32)
+    outcome: str = Field(min_length=1, max_length=MOST_OUTCOME, description="what is estimated, in words")
+    unit: str = Field("", max_length=MOST_UNIT)
     kind: Literal["regression", "probability", "hazard"]
     groups: tuple[int, ...] = Field(min_length=1, description="group of each location; -1: of none")
     centre: tuple[tuple[float, ...], ...] = Field(min_length=1, description="(groups, components)")

@@ -14,10 +14,10 @@ import click
 
 from dras_cli.options import AnyPath, json_option
 from dras_cli.progress import long_bar, progress_bar
+from dras_model.encoder.heads import MOST_COHORT, MOST_UNIT, Head
 from dras_model.library import find_atlas, load_bundle
 
 if TYPE_CHECKING:
-    from dras_model.encoder.heads import Head
     from dras_training.downstream.outcomes import Table
     from dras_training.downstream.people import People
 
@@ -59,7 +59,13 @@ class Keeping:
     cohort: str
     name: str
 
-    def keep(self, heads: "Sequence[Head]", people: "People") -> None:
+    def require(self, table: "Table", outcomes: Sequence[str]) -> None:
+        """Refuse outcomes that could not be kept, before anything is fitted. Raises SetupRefused."""
+        from dras_training.downstream.keeping import require_names  # noqa: PLC0415
+
+        require_names(table, outcomes)
+
+    def keep(self, heads: Sequence[Head], people: "People") -> None:
         """Write the bundle with the heads. Raises SetupRefused."""
         from dras_training.downstream.keeping import keep_heads  # noqa: PLC0415
 
@@ -122,6 +128,8 @@ def _keeping(
         raise click.UsageError("A head is kept by --bundle, --out and --cohort together.")
     if question.pooling == "all":
         raise click.UsageError("A head has one pooling; name it.")
+    if not 1 <= len(cohort) <= MOST_COHORT:
+        raise click.UsageError(f"--cohort takes 1 to {MOST_COHORT} characters.")
     return Keeping(bundle, out, cohort, name or out.name)
 
 
@@ -140,10 +148,14 @@ def probe(
     Nested cross-validation, intervals of 95 % by bootstrap; numbers by ridge, classes by logistic regression.
     """
     from dras_training.downstream.outcomes import read_outcome  # noqa: PLC0415
-    from dras_training.downstream.probe import heads, judge  # noqa: PLC0415
+    from dras_training.downstream.probe import heads, judge, targets_of  # noqa: PLC0415
 
+    if len(unit) > MOST_UNIT:
+        raise click.UsageError(f"--unit takes at most {MOST_UNIT} characters.")
     people, table = question.read()
     wanted = read_outcome(table, people, outcome, kind=kind)
+    if keeping is not None:
+        keeping.require(table, [name for name, _ in targets_of(wanted)])
     judged = [judge(wanted, pooling) for pooling in question.poolings]
     if keeping is not None:
         keeping.keep(heads(wanted, judged[0], cohort=keeping.cohort, unit=unit), people)
@@ -164,6 +176,8 @@ def survival(*, question: Question, keeping: Keeping | None, time: str, event: s
 
     people, table = question.read()
     followed = read_followed(table, people, time=time, event=event)
+    if keeping is not None:
+        keeping.require(table, [event])
     judged = [judge_survival(followed, pooling, name=event) for pooling in question.poolings]
     if keeping is not None:
         keeping.keep([survival_head(followed, judged[0], cohort=keeping.cohort)], people)

@@ -15,11 +15,14 @@ from dras_client.errors import (
     AccessRefused,
     DownloadCorrupt,
     JobNotFound,
+    NoRoom,
     ProblemError,
+    ServiceBusy,
     ServiceUnreachable,
     SourceUnreadable,
     UnexpectedAnswer,
     UnknownBundle,
+    UploadInterrupted,
 )
 from dras_model.outputs.folder import new_folder
 from dras_model.results.codes import Code
@@ -28,8 +31,6 @@ from dras_service.batch.job import BatchJob, Service
 from dras_service.batch.places import Notes
 
 _Answer = TypeVar("_Answer")
-# The same request is under way, too many at once, no room for more, a full disk: all pass.
-_BUSY = frozenset({409, 429, 503, 507})
 _FIRST_PAUSE_S, _MOST_PAUSE_S = 0.5, 30.0
 _POLL_S = 1.0
 
@@ -65,10 +66,15 @@ class ServicePlace:
         self._client.close()
 
     def _submitted(self, case: Case, source: Path, notes: Notes) -> Job:
-        """Return the job of the case: the one it has, or the one that sending it makes."""
+        """Return the job of the case: the one it has, or the one that sending it makes.
+
+        One that has ended without a result is asked for anew: the key of the case would bring the same one back.
+        """
         if case.job_id is not None:
             try:
-                return self._client.job(case.job_id)
+                job = self._client.job(case.job_id)
+                if job.state.has_result or not job.state.is_terminal:
+                    return job
             except JobNotFound:  # purged in the meantime
                 pass
         job = self._client.submit(
@@ -90,20 +96,18 @@ class ServicePlace:
             notes.at(view.stage.value if view.stage is not None else view.state.value, view.progress)
 
     def _patiently(self, ask: Callable[[], _Answer]) -> _Answer:
-        """Ask until the service is there and has room, for as long as the job's patience lasts."""
-        give_up_at = time.monotonic() + self._service.patience_s
+        """Ask until the service is there and has room; one that stays away is borne for `patience_s`."""
+        away_since: float | None = None
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
                 return ask()
-            except (ServiceUnreachable, UnexpectedAnswer, DownloadCorrupt):
-                if time.monotonic() + pause_s > give_up_at:
+            except (ServiceUnreachable, UnexpectedAnswer, DownloadCorrupt, UploadInterrupted):
+                away_since = away_since or time.monotonic()
+                if time.monotonic() + pause_s > away_since + self._service.patience_s:
                     raise
-            except ProblemError as problem:
-                if (
-                    problem.status not in _BUSY
-                ):  # one that is busy is not away: it is waited for without an end
-                    raise
+            except (ServiceBusy, NoRoom):  # busy is not away: it is waited for without an end
+                away_since = None
             if self._stop.wait(pause_s):
                 raise GivenBack
             pause_s = min(2 * pause_s, _MOST_PAUSE_S)

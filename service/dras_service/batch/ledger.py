@@ -155,7 +155,7 @@ class Ledger:
     def end_finding(self, results: Path, *, again: bool = False) -> None:
         """Forget cases that are gone without a result; let those wait whose result was taken away.
 
-        `again` lets failed cases wait, too.
+        `again` lets failed cases wait, too; a service's job stays theirs, which tells it from one never sent.
         """
         gone = [
             row["id"]
@@ -169,8 +169,7 @@ class Ledger:
             connection.execute("DELETE FROM cases WHERE seen < ? AND state != 'done'", (self._run,))
             if again:
                 connection.execute(
-                    "UPDATE cases SET state = 'waiting', deaths = 0, interruptions = 0, job_id = NULL"
-                    " WHERE state = 'failed'"
+                    "UPDATE cases SET state = 'waiting', deaths = 0, interruptions = 0 WHERE state = 'failed'"
                 )
 
     def next_case(self) -> Case | None:

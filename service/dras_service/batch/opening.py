@@ -19,6 +19,7 @@ from dras_service.batch.run import Stop
 WORKERS_LOG = "workers.log"
 _BUNDLES_WITHIN_S = 60.0  # a worker tells its bundles when it has proven them
 _POLL_S = 1.0
+_RETRY_FOR_S = 30.0  # within one call; what lasts longer the place bears, which can be stopped meanwhile
 
 
 def open_places(job: BatchJob, *, stop: Stop) -> list[Place]:
@@ -80,7 +81,8 @@ def _asked_of(job: BatchJob, service: Service) -> dict[str, Any]:
 
 
 def _client(service: Service) -> Client:
-    return Client(service.url, key=None if service.key_file is None else _key(service.key_file))
+    key = None if service.key_file is None else _key(service.key_file)
+    return Client(service.url, key=key, retry_for_s=_RETRY_FOR_S)
 
 
 def _key(path: Path) -> str:

@@ -168,6 +168,7 @@ def test_every_code_that_an_upload_or_a_job_can_end_with_has_a_class_of_its_own(
         ProblemCode.WEBHOOK_REFUSED,
         ProblemCode.TOO_MANY_WEBHOOKS,
         ProblemCode.VALIDATION_FAILED,
+        ProblemCode.VALIDATION_NOT_OFFERED,
         ProblemCode.BAD_REQUEST,
         ProblemCode.INTERNAL,
     }

@@ -1,3 +1,5 @@
+from functools import partial
+
 import httpx2
 import pytest
 
@@ -11,6 +13,7 @@ from dras_client import (
     TimedOut,
     UnexpectedAnswer,
 )
+from dras_client.patience import Patience
 from dras_service.api.problems import MEDIA_TYPE, Problem, ProblemCode
 
 HEALTH = {"status": "ok", "version": "1"}
@@ -87,6 +90,33 @@ def test_a_question_that_is_never_answered_is_given_up(fault, error):
     with pytest.raises(error):
         client_of(script, retry_for_s=2).health()
     assert len(script.requests) > 1
+
+
+@pytest.fixture
+def silent_once(monkeypatch):
+    """A network that says nothing for as long as it may, then answers; the time is the test's own."""
+    now = [0.0]
+    monkeypatch.setattr("dras_client.exchange.Patience", partial(Patience, clock=lambda: now[0]))
+
+    def answering(answer):
+        script = Script(FAULTS["slow"], answer)
+
+        def network(request):
+            now[0] += 0 if script.requests else request.extensions["timeout"]["read"]
+            return script(request)
+
+        return network
+
+    return answering
+
+
+def test_by_default_silence_is_borne(silent_once):
+    assert client_of(silent_once(httpx2.Response(200, json=HEALTH))).health().version == "1"
+
+
+def test_the_silence_that_breaks_a_stream_is_no_part_of_the_patience_with_its_return(silent_once):
+    ended = silent_once(httpx2.Response(204))
+    assert list(client_of(ended, timeout_s=30, retry_for_s=20).events("a")) == []
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)

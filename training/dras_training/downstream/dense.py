@@ -85,16 +85,22 @@ def slide(
 
 
 def _lung_of_blocks(lungs: LabelMap, stride_mm: int) -> NDArray[np.float64]:
-    """Return how much of each block of the scan's 1 mm lattice is lung (z, y, x)."""
+    """Return how much of each block of the scan's 1 mm lattice is lung (z, y, x).
+
+    A voxel, which may be thicker than a block, is shared among the blocks it reaches into. Voxels of scan and
+    lattice have their first centre in common, before which each begins by half its own size.
+    """
     filled = (lungs.labels == RIGHT) | (lungs.labels == LEFT)
     counted = filled.astype(np.float64)
     shape = [-(-size // stride_mm) for size in unit_grid(lungs.grid).shape]
     for axis, spacing in enumerate(lungs.grid.spacing_mm):
-        block = (np.arange(filled.shape[axis]) * spacing / stride_mm).astype(int).clip(max=shape[axis] - 1)
-        gathered = (np.arange(shape[axis])[:, None] == block).astype(np.float64)
+        low = (np.arange(filled.shape[axis]) - 0.5) * spacing
+        begins = np.arange(shape[axis])[:, None] * stride_mm - 0.5
+        overlap = np.minimum(low + spacing, begins + stride_mm) - np.maximum(low, begins)
+        gathered = np.clip(overlap, 0.0, None) / spacing
         counted = np.moveaxis(np.tensordot(gathered, counted, axes=(1, axis)), 0, axis)
     voxels = stride_mm**3 / float(np.prod(lungs.grid.spacing_mm))
-    return np.asarray(np.minimum(counted / voxels, 1.0))
+    return np.asarray(counted / voxels)
 
 
 def _sums(blocks: NDArray[np.float64], n: int) -> NDArray[np.float64]:

@@ -1,7 +1,8 @@
 """How much of an outcome the embeddings hold: a linear model, judged by nested cross-validation.
 
-The inner folds choose the regularisation (and, where the pooling is learnt, learn it), the outer ones judge. The
-head that comes out is fitted to everybody; what is told of its quality is that of the outer folds.
+The inner folds choose the regularisation, the outer ones judge. A pooling that is learnt is learnt once, of all who
+are not in the outer fold: the inner folds take it as it is, and may choose too weak a ridge, which the outer figure
+shows. The head that comes out is fitted to everybody; what is told of its quality is that of the outer folds.
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sksurv.nonparametric import nelson_aalen_estimator
 
 from dras_model.encoder.heads import Attention, Calibration, FittedOn, Head, Interval
 from dras_training.downstream import judging
@@ -119,9 +121,18 @@ def fit_all(
     people: People, target: NDArray[Any], kind: FitKind, pooling: Pooling, *, seed: int
 ) -> tuple[Pooled, Fit]:
     """Fit pooling and model to everybody who is given."""
-    learnt = np.log(target["time"]) * np.where(target["event"], 1.0, 0.5) if kind == "hazard" else target
+    learnt = _beyond_expected(target) if kind == "hazard" else target
     pooled = Pooled.of(people, pooling, np.asarray(learnt, dtype=np.float64).reshape(-1, 1), seed=seed)
     return pooled, fit(pooled(people), target, kind, seed=seed)
+
+
+def _beyond_expected(target: NDArray[Any]) -> Numbers:
+    """Return events (n,) less those expected of somebody followed as long: martingale residuals of no model.
+
+    They know the order of the times and not their unit. Source: Therneau, Grambsch and Fleming 1990.
+    """
+    times, hazard = nelson_aalen_estimator(target["event"], target["time"])
+    return np.asarray(target["event"] - hazard[np.searchsorted(times, target["time"])], dtype=np.float64)
 
 
 def heads(outcome: Outcome, judged: Sequence[Judged], *, cohort: str, unit: str, seed: int = 0) -> list[Head]:
@@ -140,6 +151,11 @@ def heads(outcome: Outcome, judged: Sequence[Judged], *, cohort: str, unit: str,
     ]
 
 
+def name_of(outcome: str) -> str:
+    """Return what a head is called in a bundle: the outcome, in characters that a file's name may have anywhere."""
+    return "".join(c if c.isascii() and c.isalnum() else "-" for c in outcome).strip("-")[:64] or "head"
+
+
 def as_head(
     fitted: tuple[Pooled, Fit], kind: FitKind, judged: Judged, *, outcome: str, cohort: str, unit: str
 ) -> Head:
@@ -148,7 +164,7 @@ def as_head(
     shape = (int(pooled.groups.max()) + 1, -1)
     return Head.model_validate(
         {
-            "name": "".join(c if c.isascii() and c.isalnum() else "-" for c in outcome)[:64],
+            "name": name_of(outcome),
             "outcome": outcome,
             "unit": unit,
             "kind": kind,

@@ -47,8 +47,11 @@ def vectors(
 def learn_attention(people: People, targets: NDArray[np.float64], *, seed: int) -> Attention:
     """Learn which patches count for `targets` (people, k), standardised, by a linear model of the weighted mean.
 
-    Gradient descent on all people at once; weights begin equal and are drawn back to that.
+    Gradient descent on all people at once; weights begin equal and are drawn back to that. Somebody without a valid
+    patch tells nothing of them and is left out.
     """
+    told = np.flatnonzero(people.valid.any(axis=1))
+    people, targets = people.chosen(told.tolist()), targets[told]
     generator = torch.Generator().manual_seed(seed)
     known = torch.from_numpy(np.where(people.valid[:, :, np.newaxis], people.embeddings, 0.0)).float()
     valid = torch.from_numpy(people.valid)

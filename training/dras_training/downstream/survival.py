@@ -63,6 +63,8 @@ def read_followed(table: Table, people: People, *, time: str, event: str) -> Fol
     if len(known) < LEAST_PEOPLE or events[known].sum() < LEAST_EVENTS:
         found = f"{len(known)} people with {int(events[known].sum())} events"
         raise table.refused(f"it has {found}; {LEAST_PEOPLE} and {LEAST_EVENTS} are needed")
+    if np.quantile(times[known][events[known] > 0], HORIZONS[0]) == times[known].max():
+        raise table.refused(f"most of its events come at the greatest {time}, which leaves nothing to rank")
     return Followed(
         people.chosen(known.tolist()), Surv.from_arrays(events[known] > 0, times[known], "event", "time")
     )
@@ -73,9 +75,7 @@ def judge_survival(followed: Followed, pooling: Pooling, *, name: str, seed: int
     target = followed.target
     predicted = out_of_fold(followed.people, target, "hazard", pooling, seed=seed)
     pairs = np.stack([target["event"].astype(np.float64), target["time"]], axis=1)
-    horizons = np.unique(np.quantile(target["time"][target["event"]], HORIZONS))
-    horizons = horizons[horizons < target["time"].max()]
-    auc, mean = cumulative_dynamic_auc(target, target, predicted, horizons)
+    auc, mean_auc = _areas(target, predicted)
     judged = Judged(
         target=name,
         pooling=pooling,
@@ -86,9 +86,7 @@ def judge_survival(followed: Followed, pooling: Pooling, *, name: str, seed: int
         n_events=int(target["event"].sum()),
         predicted=predicted,
     )
-    return SurvivalJudged(
-        judged, dict(zip(horizons.tolist(), np.atleast_1d(auc).tolist(), strict=True)), float(mean)
-    )
+    return SurvivalJudged(judged, auc, mean_auc)
 
 
 def survival_head(followed: Followed, found: SurvivalJudged, *, cohort: str, seed: int = 0) -> Head:
@@ -97,6 +95,19 @@ def survival_head(followed: Followed, found: SurvivalJudged, *, cohort: str, see
     return as_head(
         fitted, "hazard", found.judged, outcome=found.judged.target, cohort=cohort, unit="log hazard ratio"
     )
+
+
+def _areas(target: NDArray[Any], predicted: Numbers) -> tuple[dict[float, float], float]:
+    """Return the area under the ROC curve at each horizon, and its mean."""
+    last = target["time"].max()
+    horizons = np.unique(np.quantile(target["time"][target["event"]], HORIZONS))
+    horizons = horizons[horizons < last]
+    # Where somebody is lost at the last time nobody is left, and a death at it would have no weight. It is later
+    # than every horizon, so that it is none of their deaths.
+    seen = target.copy()
+    seen["event"] &= seen["time"] < last
+    areas, mean = cumulative_dynamic_auc(seen, seen, predicted, horizons)
+    return dict(zip(horizons.tolist(), np.atleast_1d(areas).tolist(), strict=True)), float(mean)
 
 
 def _concordance(pairs: Numbers, predicted: Numbers) -> float:

@@ -1,15 +1,12 @@
-import functools
 import json
 
 import pytest
 
 from dras_cli.main import main
-from dras_client import Client
 
 
 def test_a_service_that_is_not_there_is_status_five(tmp_path, capsys, monkeypatch):
-    impatient = functools.partial(Client, retry_for_s=0.1)
-    monkeypatch.setattr("dras_cli.service_options.Client", impatient)
+    monkeypatch.setattr("dras_cli.commands.submit.UPLOAD_S", 0.1)
     (tmp_path / "study.zip").write_bytes(b"PK")
     assert main(["submit", str(tmp_path / "study.zip"), "--url", "http://127.0.0.1:9", "--json"]) == 5
     assert json.loads(capsys.readouterr().err)["error"]["code"] == "SERVICE_UNREACHABLE"

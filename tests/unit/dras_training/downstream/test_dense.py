@@ -10,11 +10,11 @@ import pytest
 from dras_model.encoder.heads import Calibration, FittedOn, Head, Interval
 from dras_model.imaging.atlas import LEFT, RIGHT
 from dras_model.imaging.resampling import resample_box, unit_grid
-from dras_model.imaging.volume import Volume
+from dras_model.imaging.volume import Grid, LabelMap, Volume
 from dras_model.preparing import cut as cut_study
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
-from dras_training.downstream.dense import _locations, find_head, slide
+from dras_training.downstream.dense import _locations, _lung_of_blocks, find_head, slide
 
 LOW_HU, STRIDE = -940, 16
 
@@ -112,3 +112,16 @@ def test_a_head_that_is_not_there_or_needs_a_whole_patient_is_refused(sick, atla
     regional = head(len(atlas.corners), groups=2)
     with pytest.raises(SetupRefused, match="pooling mean"):
         slide(sick, regional, LowShare(bundle), atlas, stride_mm=STRIDE)
+
+
+def test_slices_thicker_than_the_stride_leave_no_plane_of_blocks_empty():
+    labels = np.zeros((20, 40, 40), dtype=np.uint8)
+    labels[3:17, 8:32, 10:30] = RIGHT
+    labels[3:17, 8:32, 20:30] = LEFT
+    found = _lung_of_blocks(LabelMap(labels, Grid(labels.shape, np.diag([5.0, 1.5, 1.5, 1.0]))), 4)
+    # Slices of 5 mm around 15 to 80 mm, and the lattice's first voxel begins half a millimetre before 0.
+    edges = (np.array([12.5, 82.5]) + 0.5) / 4
+    planes = np.arange(found.shape[0])
+    share = np.clip(np.minimum(planes + 1, edges[1]) - np.maximum(planes, edges[0]), 0.0, 1.0)
+    np.testing.assert_allclose(found.max(axis=(1, 2)), share, atol=1e-12)
+    assert found.sum() * 4**3 == pytest.approx(14 * 24 * 20 * 1.5 * 1.5 * 5.0)

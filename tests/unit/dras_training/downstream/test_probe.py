@@ -1,12 +1,19 @@
 """Probes on planted outcomes: what is there is found, what is not there is not, and the head gives the same."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from dras_model.encoder.creation import with_heads
 from dras_model.encoder.heads import parse_head
-from dras_training.downstream.outcomes import Outcome
+from dras_model.results.codes import Code
+from dras_model.results.errors import SetupRefused
+from dras_training.downstream.keeping import require_names
+from dras_training.downstream.outcomes import Outcome, Table
 from dras_training.downstream.probe import heads, judge
-from dras_training.downstream.representation import groups_of
+from dras_training.downstream.representation import groups_of, learn_attention
 from unit.dras_training.downstream.conftest import TOLD_AT
 
 
@@ -85,3 +92,46 @@ def test_regions_are_both_sides_in_thirds_of_height(people, corners):
 def test_somebody_without_a_valid_patch_gets_no_estimate(people, severity):
     (head,) = heads(number(people, severity), judge(number(people, severity), "mean"), cohort="x", unit="")
     assert head.estimate(people.embeddings[0], np.zeros_like(people.valid[0])) is None
+
+
+def test_somebody_without_a_valid_patch_does_not_move_the_learnt_weights(people, sick):
+    valid = people.valid.copy()
+    valid[4] = False
+    rest = [i for i in range(len(people)) if i != 4]
+    found = learn_attention(replace(people, valid=valid), sick[:, np.newaxis], seed=0)
+    assert np.isfinite(found.bias).all()
+    assert found == learn_attention(people.chosen(rest), sick[rest, np.newaxis], seed=0)
+
+
+@pytest.mark.parametrize(
+    ("column", "name"),
+    [
+        ("%FEV1", "FEV1"),
+        ("(FEV1)", "FEV1"),
+        ("_x", "x"),
+        ("-" * 70 + "y", "y"),
+        ("é", "head"),
+        ("a b", "a-b"),
+    ],
+)
+def test_a_column_of_any_name_gives_a_head(people, severity, column, name):
+    outcome = replace(number(people, severity), name=column)
+    (head,) = heads(outcome, judge(outcome, "mean"), cohort="x", unit="")
+    assert (head.name, head.outcome) == (name, column)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "said"),
+    [(["gold-a b", "gold-a_b"], "both be the head gold-a-b"), (["x" * 201], "201"), ([""], "1 to 200")],
+)
+def test_outcomes_whose_heads_cannot_be_named_apart_are_refused(outcomes, said):
+    with pytest.raises(SetupRefused, match=said) as refused:
+        require_names(Table("t.csv", {}), outcomes)
+    assert refused.value.code is Code.TABLE_INVALID
+
+
+def test_no_head_takes_the_place_of_one_that_is_written_with_it(people, severity, tmp_path):
+    (head,) = heads(number(people, severity), judge(number(people, severity), "mean"), cohort="x", unit="")
+    with pytest.raises(ValueError, match="one name"):
+        with_heads(SimpleNamespace(heads=()), tmp_path / "b", [head, head], name="b")
+    assert not (tmp_path / "b").exists()

@@ -5,7 +5,8 @@ import pytest
 
 from dras_model.results.errors import SetupRefused
 from dras_training.downstream.outcomes import Table
-from dras_training.downstream.survival import judge_survival, read_followed, survival_head
+from dras_training.downstream.probe import fit_all
+from dras_training.downstream.survival import _areas, judge_survival, read_followed, survival_head
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +66,34 @@ def test_the_head_is_higher_for_those_at_risk(followed, judged, people, severity
         (["1"] * 90, ["2"] * 90, "other numbers than 0 and 1"),
         (["0"] * 90, ["1"] * 90, "not positive"),
         (["soon"] * 90, ["1"] * 90, "other things than numbers"),
+        (["5"] * 80 + ["1"] * 10, ["1"] * 90, "nothing to rank"),
     ],
 )
 def test_a_table_that_cannot_be_followed_is_refused(people, years, died, said):
     table = Table("t.csv", {"subject": list(people.names), "years": years, "died": died})
     with pytest.raises(SetupRefused, match=said):
         read_followed(table, people, time="years", event="died")
+
+
+def test_learnt_weights_are_the_same_whether_years_or_days_are_counted(followed):
+    days = followed.target.copy()
+    days["time"] *= 365.25
+    given = []
+    for target in (followed.target, days):
+        pooled, found = fit_all(followed.people, target, "hazard", "learned", seed=0)
+        given.append(found(pooled(followed.people)))
+    np.testing.assert_allclose(given[0], given[1], rtol=1e-9)
+
+
+def test_a_death_at_the_last_time_beside_somebody_lost_then_is_as_one_that_is_later(followed, severity):
+    ends = followed.target.copy()
+    censored = ends["time"][~ends["event"]].max()
+    ends["time"] = np.minimum(ends["time"], censored)
+    someone = int(np.argmax(ends["time"][ends["event"]]))
+    dead = np.flatnonzero(ends["event"])[someone]
+    ends["time"][dead] = censored
+    later = ends.copy()
+    later["time"][dead] = censored + 1.0
+    tied, apart = _areas(ends, severity), _areas(later, severity)
+    assert len(tied[0]) == 3
+    assert tied == apart

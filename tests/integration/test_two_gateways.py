@@ -1,6 +1,7 @@
 """Two gateways behind the proxy that is delivered, each exchanged while the other serves."""
 
 import http.client
+import http.server
 import os
 import shutil
 import signal
@@ -45,18 +46,63 @@ class Proxy:
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> int:
         """Return the status; 0 where there was no answer."""
+        headers = {"Content-Type": "application/octet-stream"} if body else {}
+        try:
+            return self.exchange(method, path, body, headers)[0]
+        except OSError:
+            return 0
+
+    def exchange(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> tuple[int, bytes]:
+        """Return status and body. Raises OSError."""
         # Caddy's own authority is nobody's here.
         connection = http.client.HTTPSConnection(
             "localhost", self.port, timeout=30, context=ssl._create_unverified_context()
         )
-        headers = {"Content-Type": "application/octet-stream"} if body else {}
         try:
             connection.request(method, path, body, headers)
-            return connection.getresponse().status
-        except OSError:
-            return 0
+            answer = connection.getresponse()
+            return answer.status, answer.read()
         finally:
             connection.close()
+
+
+class _SaysItsPort(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = str(self.server.server_address[1]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+
+def test_dicomweb_of_one_key_goes_to_one_gateway_and_all_else_to_both(tmp_path):
+    if not shutil.which("caddy"):
+        pytest.skip("caddy is not installed")
+    servers = [http.server.ThreadingHTTPServer(("127.0.0.1", 0), _SaysItsPort) for _ in range(2)]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    proxy = Proxy(tmp_path, *(f"127.0.0.1:{server.server_address[1]}" for server in servers))
+
+    def reached(path: str, key: str) -> set[bytes]:
+        headers = {"Authorization": f"Bearer {key}"}
+        return {proxy.exchange("GET", path, None, headers)[1] for _ in range(24)}
+
+    try:
+        wait_until(lambda: proxy.ask("GET", "/readyz") == 200, within_s=60, what="the proxy serves")
+        for key in ("a", "b", "c", "d"):
+            assert len(reached("/dicom-web/studies", key)) == 1
+        assert len(reached("/v1/jobs", "a")) == 2
+    finally:
+        proxy.process.terminate()
+        proxy.process.wait(30)
+        for server in servers:
+            server.shutdown()
+            server.server_close()
 
 
 @pytest.mark.slow

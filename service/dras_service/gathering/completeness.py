@@ -7,11 +7,13 @@ new images together, as a new job. What is known of versions is in the database,
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dras_service.gathering.room import Gathered, Origin, Room
+from dras_service.gathering.room import Gathered, Origin, Room, image_name
+from dras_service.header import NotDicom, read_header
 from dras_service.observability.logs import outline
 from dras_service.store.blobs import BlobStore
 from dras_service.store.errors import QuotaExceeded, StoreError
@@ -21,6 +23,8 @@ from dras_service.store.rows import Order, Submitted
 from dras_service.store.store import Store
 
 _log = logging.getLogger(__name__)
+_AGAIN_S = 30.0  # after which a study is tried again that could not be submitted
+_CUT_OFF_S = 600.0  # without a byte; a door cuts a silent connection sooner
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +56,43 @@ class Completer:
         self._blobs = blobs
         self._now = clock
         self._asked_at: dict[Path, float] = {}
+        self._again_at: dict[Path, float] = {}
 
     def run_once(self) -> int:
         """Submit what is complete; return how many studies. One that cannot be submitted now is tried again."""
-        for gathered in list(self._room.waiting()):
-            if self._is_complete(gathered):
-                self._room.take(gathered)
+        self._room.sweep_arriving(before=self._now() - _CUT_OFF_S)
+        for gathered in filter(self._is_due, list(self._room.waiting())):
+            with self._put_off_where_it_fails(gathered):
+                if self._is_complete(gathered):
+                    self._room.take(gathered)
         n_submitted = 0
-        for taken in list(self._room.taken()):
-            try:
+        for taken in filter(self._is_due, list(self._room.taken())):
+            with self._put_off_where_it_fails(taken):
                 self._submit(taken)
-            except QuotaExceeded as error:
-                _log.warning("a study waits: the tenant's quota %s is used up", error.quota)
-            except (StoreError, OSError) as error:
-                _log.warning("a study waits: %s", outline(error))
-            else:
                 n_submitted += 1
         return n_submitted
+
+    def _is_due(self, study: Gathered) -> bool:
+        return self._now() >= self._again_at.get(study.folder, 0.0)
+
+    @contextmanager
+    def _put_off_where_it_fails(self, study: Gathered) -> Iterator[None]:
+        """Say what hinders a study and leave it alone for a while; the others go on.
+
+        Each try reads and writes all of it.
+        """
+        try:
+            yield
+        except QuotaExceeded as error:
+            _log.warning("a study waits: the tenant's quota %s is used up", error.quota)
+        except (StoreError, OSError) as error:
+            _log.warning("a study waits: %s", outline(error))
+        except Exception as error:  # noqa: BLE001 - a defect that one study meets must not stop all
+            _log.error("a study waits, for a defect: %s", outline(error))
+        else:
+            self._again_at.pop(study.folder, None)
+            return
+        self._again_at[study.folder] = self._now() + _AGAIN_S
 
     def _is_complete(self, gathered: Gathered) -> bool:
         handling = self._handling_of(gathered.origin)
@@ -112,8 +136,9 @@ class Completer:
         origin = taken.origin
         order = replace(self._handling_of(origin).order, study_uid=origin.study_uid)
         with self._blobs.receive() as incoming:
-            is_late = self._take_over_earlier(incoming, origin)
-            for image in taken.images():
+            images = taken.images()
+            is_late = self._take_over_earlier(incoming, origin, replaced={image.name for image in images})
+            for image in images:
                 incoming.adopt(image)
             if incoming.n_files == 0:
                 self._room.done(taken)
@@ -129,15 +154,27 @@ class Completer:
         self._asked_at = {path: at for path, at in self._asked_at.items() if path.exists()}
         _tell(submitted, origin, is_late=is_late)
 
-    def _take_over_earlier(self, incoming: Incoming, origin: Origin) -> bool:
-        """Put the images of the version before into the new one; False where there is none, or it was purged."""
+    def _take_over_earlier(self, incoming: Incoming, origin: Origin, *, replaced: Collection[str]) -> bool:
+        """Put the images of the version before into the new one; False where there is none, or it was purged.
+
+        Those of the names in `replaced` have come again, corrected perhaps: an instance has one content.
+        """
         found = self._store.jobs.of_study(origin.study_uid, tenant=origin.tenant, limit=1)
         if not found or not self._blobs.has_study(found[0].study_key):
             return False
         with self._blobs.study(found[0].study_key) as earlier:
             for image in sorted(earlier.iterdir()) if earlier.is_dir() else [earlier]:
-                incoming.adopt(image)
+                if _name_of(image) not in replaced:
+                    incoming.adopt(image)
         return True
+
+
+def _name_of(image: Path) -> str | None:
+    """Return an image's name in a room; None for what is no DICOM, which came by another door."""
+    try:
+        return image_name(read_header(image))
+    except NotDicom:
+        return None
 
 
 def _tell(submitted: Submitted, origin: Origin, *, is_late: bool) -> None:

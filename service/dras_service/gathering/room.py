@@ -12,7 +12,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,10 +74,13 @@ class Room:
         self.arriving = self.folder / "arriving"
         self._studies = self.folder / "studies"
         self._taken = self.folder / "taken"
-        self._creating = threading.Lock()
+        self._moving = threading.Lock()  # of images into studies, and of studies out of reach
+        self._synced: set[Path] = set()  # studies whose own entry is on the disk
         shutil.rmtree(self.arriving, ignore_errors=True)  # was never acknowledged
         for place in (self.arriving, self._studies, self._taken):
             place.mkdir(exist_ok=True)
+        for made in (self.folder, root, root.parent):
+            sync_folder(made)
         for marker in self._studies.glob(f"*/{_OPEN}*"):  # it was cut off when that process died
             _mark(marker, marker.name.removeprefix(_OPEN))
 
@@ -91,24 +94,31 @@ class Room:
         `link` names the association that brings it; `linked` says how that ended. An image with the UID of one that
         is there replaces it.
         """
-        name = _digest(header[SERIES], header[SOP_INSTANCE])
-        with translated():
+        with translated(), ExitStack() as opened:
             with arrived.open("rb") as file:
                 os.fsync(file.fileno())
-            while True:
+            with self._moving:
                 folder = self._folder_of(origin)
-                try:
-                    if link is not None:
-                        (folder / f"{_OPEN}{link}").touch()
-                    hit("gather_image.before")
-                    arrived.rename(folder / f"{name}.dcm")
-                    hit("gather_image.after")
-                    sync_folder(folder)
-                except FileNotFoundError:  # taken at this moment: the image begins another version
-                    if not arrived.exists():
-                        return
-                    continue
-                return
+                if link is not None:
+                    (folder / f"{_OPEN}{link}").touch()
+                descriptor = os.open(
+                    folder, os.O_RDONLY
+                )  # stays the study's when it is taken before it is synced
+                opened.callback(os.close, descriptor)
+                hit("gather_image.before")
+                arrived.rename(folder / image_name(header))
+                hit("gather_image.after")
+            os.fsync(descriptor)
+
+    def sweep_arriving(self, *, before: float) -> None:
+        """Remove what began to arrive and has not moved since a time, in seconds since the epoch: it was cut off.
+
+        By when its entry changed: a file that is moved in keeps the time at which it was written.
+        """
+        for path in self.arriving.glob(_IMAGE):
+            with suppress(FileNotFoundError):  # kept at this moment
+                if path.stat().st_ctime < before:
+                    path.unlink()
 
     def linked(self, link: str, *, ended_well: bool) -> None:
         """Note how an association ended that brought images.
@@ -135,9 +145,11 @@ class Room:
     def take(self, gathered: Gathered) -> Gathered:
         """Put a study out of reach of further images."""
         target = self._taken / f"{gathered.folder.name}-{uuid.uuid4().hex[:8]}"
-        hit("take_study.before")
-        gathered.folder.rename(target)
-        hit("take_study.after")
+        with self._moving:
+            hit("take_study.before")
+            gathered.folder.rename(target)
+            hit("take_study.after")
+            self._synced.discard(gathered.folder)
         sync_folder(self._taken)
         return Gathered(target, gathered.origin)
 
@@ -146,23 +158,28 @@ class Room:
         shutil.rmtree(taken.folder, ignore_errors=True)
 
     def _folder_of(self, origin: Origin) -> Path:
+        """Return a study's folder, begun where there is none and its entry synced. The caller holds `_moving`."""
         folder = self._studies / _digest(origin.tenant, origin.route, origin.study_uid)
-        if folder.exists():
-            return folder
-        with self._creating:
-            if not folder.exists():
-                fresh = self._studies / f".{folder.name}"
-                shutil.rmtree(fresh, ignore_errors=True)
-                fresh.mkdir()
-                with (fresh / _ORIGIN).open("w") as file:
-                    file.write(origin.model_dump_json())
-                    file.flush()
-                    os.fsync(file.fileno())
-                hit("begin_study.before")
-                fresh.rename(folder)
-                hit("begin_study.after")
-                sync_folder(self._studies)
+        if not folder.exists():
+            fresh = self._studies / f".{folder.name}"
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir()
+            with (fresh / _ORIGIN).open("w") as file:
+                file.write(origin.model_dump_json())
+                file.flush()
+                os.fsync(file.fileno())
+            hit("begin_study.before")
+            fresh.rename(folder)
+            hit("begin_study.after")
+        if folder not in self._synced:
+            sync_folder(self._studies)
+            self._synced.add(folder)
         return folder
+
+
+def image_name(header: Header) -> str:
+    """Return the name under which an image lies in its study: of one instance always the same."""
+    return f"{_digest(header[SERIES], header[SOP_INSTANCE])}.dcm"
 
 
 def _hold(root: Path, name: str) -> tuple[Path, int]:

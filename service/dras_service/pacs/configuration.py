@@ -148,7 +148,7 @@ class Route(_Part):
 
     callers: tuple[Name, ...] = ()  # names of peers; empty: any that is known
     called: tuple[AeTitle, ...] = ()  # titles we were called by; empty: any
-    tags: dict[RouteTag, Pattern] = {}  # searched in the first image of a study
+    tags: dict[RouteTag, Pattern] = {}  # searched in each image, which goes by itself
     tenant: TenantName = "default"
     quiet_s: Seconds = 20.0  # after the last image of a study it is complete
     broken_quiet_s: Seconds = 300.0  # the same where its association was cut off
@@ -166,6 +166,8 @@ class Route(_Part):
     def _returns_to_its_study(self) -> "Route":
         if self.deidentify and self.send_to:
             raise ValueError("a result without its patient cannot go back to the patient's study")
+        if self.deidentify and self.expect_from:
+            raise ValueError("a study that has lost its UID cannot be asked for")
         if self.discard and self.send_to:
             raise ValueError("of what is discarded there is nothing to send")
         return self

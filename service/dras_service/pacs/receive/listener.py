@@ -21,7 +21,6 @@ from dras_service.gathering.completeness import Completer
 from dras_service.gathering.room import Room
 from dras_service.observability.logs import outline
 from dras_service.pacs.configuration import MEGABYTE, Configuration, Tls
-from dras_service.pacs.failures import PeerFailed
 from dras_service.pacs.library import configure_library
 from dras_service.pacs.receive.deidentification import IMPLEMENTATION, Deidentifier
 from dras_service.pacs.receive.routing import Routing
@@ -194,10 +193,10 @@ def _entity(configuration: Configuration) -> AE:
 
 
 def _expected(configuration: Configuration, peer: str, study_uid: str) -> int | None:
-    """Ask a peer how many images a study has; None where it cannot be asked now."""
+    """Ask a peer how many images a study has; None where it cannot be asked now, or what it says is of no use."""
     try:
         with open_archive(configuration, peer) as archive:
             return archive.count_instances(study_uid)
-    except (PeerFailed, CannotServe) as error:
+    except Exception as error:  # noqa: BLE001 - it may answer anything; the study is left to the silence
         _log.warning("%s cannot say how many images a study has: %s", peer, outline(error))
         return None

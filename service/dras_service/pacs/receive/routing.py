@@ -1,4 +1,4 @@
-"""Which route a study takes, by who sends it, whom it is sent to, and what its first image says."""
+"""Which route a study takes, by who sends it, whom it is sent to, and what its images say, each for itself."""
 
 import ipaddress
 import re
@@ -35,6 +35,7 @@ class Routing:
             found = ipaddress.ip_address(address.partition("%")[0])
         except ValueError:
             return frozenset()
+        found = getattr(found, "ipv4_mapped", None) or found  # where we listen on "::"
         return frozenset(
             name
             for name, peer in self._configuration.peers.items()

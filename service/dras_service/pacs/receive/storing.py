@@ -90,9 +90,9 @@ class Storing:
             return SUCCESS, "discarded"
         if shutil.disk_usage(self._room.folder).free < self._least_free_bytes:
             return OUT_OF_RESOURCES, "full"
-        origin = self._routing.origin(name, route, header)
-        if route.deidentify:
+        if route.deidentify:  # first: nothing else that is written may know the original UIDs
             header = self._deidentifier.rewrite(arrived)
+        origin = self._routing.origin(name, route, header)
         self._room.keep(arrived, header, origin, link=_link_of(event))
         return SUCCESS, "kept"
 

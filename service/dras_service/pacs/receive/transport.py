@@ -23,6 +23,9 @@ from dras_service.observability.logs import outline
 
 _log = logging.getLogger(__name__)
 _SPARE = 8  # connections beyond the associations: whoever has one too many is told so, by A-ASSOCIATE-RJ
+_IN_MEMORY_BYTES = (
+    1_000_000  # of a message that is not streamed to the disk: any but a C-STORE, and each command
+)
 _REQUEST_BYTES = 65_536  # of an A-ASSOCIATE-RQ with 128 contexts and all syntaxes: 40 kB
 
 
@@ -53,15 +56,27 @@ class BoundedSocket(AssociationSocket):
         connection.settimeout(bounds.idle_timeout_s)
         self._bounds = bounds
         self._of_object = 0
+        self._in_memory = 0
 
     def object_ended(self) -> None:
         """Begin to count anew: what was coming has come."""
         self._of_object = 0
 
+    @property
+    def _is_held_in_memory(self) -> bool:
+        """Whether a message has begun whose parts the library collects in memory."""
+        message = self.assoc.dimse.message
+        return message is not None and message._data_set_file is None
+
     def recv(self, nr_bytes: int) -> bytearray:
         """Read so many bytes, fewer where the connection ends. OSError where a bound is broken."""
         self._of_object += nr_bytes
-        if nr_bytes > self._bounds.max_pdu_bytes or self._of_object > self._bounds.max_object_bytes:
+        self._in_memory = self._in_memory + nr_bytes if self._is_held_in_memory else 0
+        if (
+            nr_bytes > self._bounds.max_pdu_bytes
+            or self._of_object > self._bounds.max_object_bytes
+            or self._in_memory > _IN_MEMORY_BYTES
+        ):
             raise OSError("more bytes than are taken")
         if self.socket is None:
             raise OSError("the connection is closed")

@@ -61,6 +61,11 @@ def read(tmp_path: Path):
             'deidentify = true\nsend_to = ["pacs"]',
             "cannot go back to the patient's study",
         ),
+        (
+            "deidentify = true",
+            'deidentify = true\nexpect_from = "pacs"',
+            "has lost its UID cannot be asked for",
+        ),
         ("priority = 2", "priority = 200", "routes.chest.priority"),
         ("priority = 2", "surprise = 2", "routes.chest.surprise"),
         ("port = 104", 'port = 104\ndicomweb = "http://pacs.example/web"', "dicomweb is not https"),
@@ -115,6 +120,9 @@ def test_a_caller_is_known_by_title_and_address_together(read) -> None:
     assert routing.callers("CT 1", "10.1.2.4") == frozenset()
     assert routing.callers("PACS", "192.168.0.1") == frozenset()
     assert routing.callers("PACS", "no address") == frozenset()
+    assert routing.callers("CT 1", "::ffff:10.1.2.3") == frozenset(
+        {"scanner"}
+    )  # by a socket for both families
 
 
 def test_objects_are_made_where_results_go_back(read) -> None:

@@ -30,14 +30,16 @@ from dras_service.gateway.uploads import Intake
 from dras_service.gathering.room import Room
 
 PREFIX = "/dicom-web"
+UID = r"^[0-9.]{1,64}$"
 _DICOM = b"application/dicom"
 _BLOCK = 1 << 18
 _MOST = 1000
+_MOST_OFFSET = 1_000_000_000  # what every database takes for a number
 _NO_CONTENT = 204
 
-Uid = Annotated[str, Path(pattern=r"^[0-9.]{1,64}$")]
+Uid = Annotated[str, Path(pattern=UID)]
 Limit = Annotated[int, Query(ge=1, le=_MOST)]
-Offset = Annotated[int, Query(ge=0)]
+Offset = Annotated[int, Query(ge=0, le=_MOST_OFFSET)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def results_of_router(parts: DicomWeb) -> APIRouter:
         caller: Reader,
         limit: Limit = 100,
         offset: Offset = 0,
-        study: Annotated[str | None, Query(alias="StudyInstanceUID")] = None,
+        study: Annotated[str | None, Query(alias="StudyInstanceUID", pattern=UID)] = None,
     ) -> Response:
         tenant = caller.tenant
         uids = [study] if study else results.studies(tenant=tenant, limit=limit, offset=offset)

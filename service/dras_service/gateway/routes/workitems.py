@@ -3,7 +3,7 @@
 import uuid
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response, status
+from fastapi import APIRouter, Query, Request, Response, status
 from starlette.concurrency import run_in_threadpool
 
 from dras_service.api.problems import InvalidField, ProblemCode
@@ -11,9 +11,7 @@ from dras_service.gateway.auth.callers import Canceller, Reader, Submitter
 from dras_service.gateway.dicomweb.datasets import JSON, as_json
 from dras_service.gateway.dicomweb.workitems import InvalidWorkItem, StudyMissing, WorkItems
 from dras_service.gateway.problems import InvalidParameters, ProblemRaised
-from dras_service.gateway.routes.dicomweb import PREFIX
-
-Uid = Annotated[str, Path(pattern=r"^[0-9.]{1,64}$")]
+from dras_service.gateway.routes.dicomweb import PREFIX, UID, Uid
 
 
 def workitems_router(items: WorkItems) -> APIRouter:
@@ -24,7 +22,7 @@ def workitems_router(items: WorkItems) -> APIRouter:
     async def create(
         request: Request,
         caller: Submitter,
-        workitem: Annotated[str | None, Query(pattern=r"^[0-9.]{1,64}$")] = None,
+        workitem: Annotated[str | None, Query(pattern=UID)] = None,
     ) -> Response:
         uid = workitem or f"2.25.{uuid.uuid4().int}"
         body = await request.body()

@@ -27,12 +27,13 @@ def workitems_router(items: WorkItems) -> APIRouter:
         uid = workitem or f"2.25.{uuid.uuid4().int}"
         body = await request.body()
         try:
-            is_new = await run_in_threadpool(items.create, uid, body, tenant=caller.tenant)
+            made = await run_in_threadpool(items.create, uid, body, tenant=caller.tenant)
         except InvalidWorkItem as error:
             raise InvalidParameters(InvalidField(field="body", rule="workitem")) from error
         except StudyMissing as error:
             raise ProblemRaised(ProblemCode.NOT_FOUND) from error
-        code = status.HTTP_201_CREATED if is_new else status.HTTP_409_CONFLICT
+        request.state.audited = made.id if made else None
+        code = status.HTTP_201_CREATED if made else status.HTTP_409_CONFLICT
         return Response(status_code=code, headers={"Location": f"{PREFIX}/workitems/{uid}"})
 
     @router.get("/{uid}")
@@ -50,9 +51,10 @@ def workitems_router(items: WorkItems) -> APIRouter:
         return Response(status_code=status.HTTP_409_CONFLICT, headers={"Warning": warning})
 
     @router.post("/{uid}/cancelrequest")
-    def request_cancellation(uid: Uid, caller: Canceller) -> Response:
-        if items.find(uid, tenant=caller.tenant) is None:
+    def request_cancellation(request: Request, uid: Uid, caller: Canceller) -> Response:
+        if (job := items.find(uid, tenant=caller.tenant)) is None:
             raise ProblemRaised(ProblemCode.NOT_FOUND)
+        request.state.audited = job.id
         asked = items.cancel(uid, tenant=caller.tenant)
         return Response(status_code=status.HTTP_202_ACCEPTED if asked else status.HTTP_409_CONFLICT)
 

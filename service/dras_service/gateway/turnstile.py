@@ -23,7 +23,8 @@ class Turnstile:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's message stream."""
-        if scope["type"] != "http" or scope["path"] not in self._uploads:
+        is_upload = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._uploads
+        if not is_upload:
             await self._app(scope, receive, send)
             return
         await self._slots.acquire()

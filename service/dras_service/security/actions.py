@@ -15,6 +15,7 @@ class Action(StrEnum):
     JOB_CANCEL = "job.cancel"
     JOB_PURGE = "job.purge"
     DICOM_STORE = "dicom.store"
+    DICOM_SEND = "dicom.send"
     DICOM_RETRIEVE = "dicom.retrieve"
     WORKITEM_CREATE = "workitem.create"
     WORKITEM_CANCEL = "workitem.cancel"

@@ -2,7 +2,7 @@
 
 import re
 
-from sqlalchemy import ColumnElement, func, select, tuple_
+from sqlalchemy import ColumnElement, exists, func, select, tuple_
 
 from dras_service.api.jobs import WITH_RESULT, JobState
 from dras_service.store.changes import JOB_COLUMNS, job_of
@@ -67,8 +67,13 @@ class JobLookup:
             ).all()
         return tuple(map(job_of, rows))
 
-    def studies_with_result(self, *, tenant: str, limit: int, offset: int = 0) -> tuple[str, ...]:
-        """Return the UIDs of studies that have a result, the latest first."""
+    def studies_with_result(
+        self, *, tenant: str, file_suffix: str, limit: int, offset: int = 0
+    ) -> tuple[str, ...]:
+        """Return the UIDs of studies that have a result with such a file, the latest first."""
+        has_file = exists().where(
+            artifact.c.job_id == job.c.id, artifact.c.name.endswith(file_suffix, autoescape=True)
+        )
         latest = func.max(job.c.created_at)
         with self._database.read() as connection:
             rows = connection.execute(
@@ -78,6 +83,7 @@ class JobLookup:
                     job.c.study_uid.is_not(None),
                     job.c.purged_at.is_(None),
                     job.c.state.in_(WITH_RESULT),
+                    has_file,
                 )
                 .group_by(job.c.study_uid)
                 .order_by(latest.desc(), job.c.study_uid)

@@ -4,7 +4,9 @@ Used by the publisher and by whatever calls webhooks, for every tenant. A letter
 after a while, unless its taker says how it went: a publisher that dies loses none.
 """
 
-from sqlalchemy import select, update
+from collections.abc import Collection
+
+from sqlalchemy import ColumnElement, select, update
 
 from dras_service.store.database import EVERYBODY, Database
 from dras_service.store.rows import Delivery, Letter
@@ -19,14 +21,19 @@ class Outbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def take(self, topic: str, *, hold_s: float, limit: int = 100) -> tuple[Letter, ...]:
-        """Take due letters of a topic, the longest due first; nobody else gets them for `hold_s`."""
-        if not self.waits(topic):  # most looks find nothing, and must not wait for a lock
+    def take(
+        self, topic: str, *, hold_s: float, limit: int = 100, targets: Collection[str] | None = None
+    ) -> tuple[Letter, ...]:
+        """Take due letters of a topic, the longest due first; nobody else gets them for `hold_s`.
+
+        With `targets` only letters to one of them: others are left to whoever knows the way.
+        """
+        if not self.waits(topic, targets=targets):  # most looks find nothing, and must not wait for a lock
             return ()
         now = self._database.now()
         chosen = (
             select(outbox.c.id)
-            .where(outbox.c.topic == topic, outbox.c.done_at.is_(None), outbox.c.not_before <= now)
+            .where(*_due(topic, targets, now))
             .order_by(outbox.c.not_before, outbox.c.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -40,13 +47,9 @@ class Outbox:
             ).all()
         return tuple(sorted((Letter(*row) for row in rows), key=lambda letter: letter.id))
 
-    def waits(self, topic: str) -> bool:
-        """Whether a letter of the topic is due."""
-        due = (
-            outbox.c.topic == topic,
-            outbox.c.done_at.is_(None),
-            outbox.c.not_before <= self._database.now(),
-        )
+    def waits(self, topic: str, *, targets: Collection[str] | None = None) -> bool:
+        """Whether a letter of the topic is due, to one of `targets` where they are given."""
+        due = _due(topic, targets, self._database.now())
         with self._database.read() as connection:
             return connection.execute(select(outbox.c.id).where(*due).limit(1)).first() is not None
 
@@ -100,3 +103,8 @@ class Outbox:
                 .values(done_at=None, attempts=0, fault=None, not_before=self._database.now())
             )
             return changed.rowcount == 1
+
+
+def _due(topic: str, targets: Collection[str] | None, now: float) -> tuple[ColumnElement[bool], ...]:
+    due = (outbox.c.topic == topic, outbox.c.done_at.is_(None), outbox.c.not_before <= now)
+    return due if targets is None else (*due, outbox.c.target.in_(targets))

@@ -2,7 +2,8 @@
 
 An answer whose entry cannot be written is not given: the caller gets 503 instead and may ask again. What
 is recorded hangs on the route's template, so that a route cannot forget it; nothing that a client sends is
-written down but the id of a job that has the form of ours. Failed logins are the gatekeeper's.
+written down but the id of a job that has the form of ours. A route whose address names no job says which it found
+in `request.state.audited`. Failed logins are the gatekeeper's.
 """
 
 import re
@@ -124,7 +125,8 @@ class _Answer:
 
     async def record(self, status: int, made: str) -> None:
         """Write the entry, once. Raises StoreError."""
-        principal: Principal | None = self._scope.get("state", {}).get("principal")
+        state = self._scope.get("state", {})
+        principal: Principal | None = state.get("principal")
         if self._is_recorded or principal is None:
             return
         self._is_recorded = True
@@ -136,7 +138,7 @@ class _Answer:
         write = partial(
             self._log.append,
             self._action,
-            asked if _ID.fullmatch(asked) else made,
+            asked if _ID.fullmatch(asked) else state.get("audited") or made,
             tenant=principal.tenant,
             actor=principal.actor,
             outcome=outcome,

@@ -15,8 +15,9 @@ _SUFFIX = ".dcm"
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One object, and where it lies."""
+    """One object, whose it is, and where it lies."""
 
+    job_id: str
     study_uid: str
     series_uid: str
     instance_uid: str
@@ -33,16 +34,18 @@ class Results:
         self._blobs = blobs
 
     def studies(self, *, tenant: str, limit: int, offset: int) -> list[str]:
-        """Return the UIDs of the studies that have results, the latest first."""
-        return list(self._jobs.studies_with_result(tenant=tenant, limit=limit, offset=offset))
+        """Return the UIDs of the studies that have objects, the latest first."""
+        return list(
+            self._jobs.studies_with_result(tenant=tenant, file_suffix=_SUFFIX, limit=limit, offset=offset)
+        )
 
     def instances(self, study_uid: str, *, tenant: str) -> list[Instance]:
-        """Return every object of a study."""
-        return [
-            instance
-            for job in self._jobs.of_study(study_uid, tenant=tenant, with_result=True)
-            for instance in self.of_job(job)
-        ]
+        """Return every object of a study, each once: a run that was repeated writes the same ones again."""
+        found: dict[str, Instance] = {}
+        for job in self._jobs.of_study(study_uid, tenant=tenant, with_result=True):
+            for instance in self.of_job(job):
+                found.setdefault(instance.instance_uid, instance)
+        return list(found.values())
 
     def of_job(self, job: Job) -> Iterator[Instance]:
         """Yield the objects of one job."""
@@ -50,12 +53,13 @@ class Results:
         for file in () if outputs is None else outputs.artifacts:
             if outputs is None or not file.name.endswith(_SUFFIX):
                 continue
-            path = self._blobs.output_path(outputs, file)
             try:
+                path = self._blobs.output_path(outputs, file)
                 header = read_header(path)
             except (NotDicom, FileNotFoundError):  # purged at this moment
                 continue
             yield Instance(
+                job_id=job.id,
                 study_uid=header[STUDY],
                 series_uid=header[SERIES],
                 instance_uid=header[SOP_INSTANCE],

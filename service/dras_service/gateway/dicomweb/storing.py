@@ -106,7 +106,6 @@ def _keep(room: Room, path: Path, header: Header, tenant: str) -> int | None:
 
 
 def _reference(header: Header) -> Dataset:
-    return {
-        "ReferencedSOPClassUID": [header[SOP_CLASS]],
-        "ReferencedSOPInstanceUID": [header[SOP_INSTANCE]],
-    }
+    """Return how a part is named; what has not the form of a UID is not given back."""
+    named = {"ReferencedSOPClassUID": header[SOP_CLASS], "ReferencedSOPInstanceUID": header[SOP_INSTANCE]}
+    return {keyword: [uid] if is_uid(uid) else [] for keyword, uid in named.items()}

@@ -15,7 +15,6 @@ from dras_service.gateway.dicomweb.datasets import Dataset
 from dras_service.gateway.dicomweb.results import Results
 from dras_service.header import is_uid
 from dras_service.store.ending import Ending
-from dras_service.store.errors import RequestKeyReused
 from dras_service.store.lookup import JobLookup
 from dras_service.store.rows import Job, Order, RequestKey
 from dras_service.store.submission import Submission
@@ -42,24 +41,21 @@ class WorkItems:
         self._ending = ending
         self._results = results
 
-    def create(self, uid: str, body: bytes, *, tenant: str) -> bool:
-        """Queue the run that a data set asks for; False where there is such a work item already.
+    def create(self, uid: str, body: bytes, *, tenant: str) -> Job | None:
+        """Queue the run that a data set asks for; None where there is, or was, such a work item already.
 
         Raises InvalidWorkItem, StudyMissing, QuotaExceeded.
         """
         study_uid = _study_of(body)
         if self.find(uid, tenant=tenant) is not None:
-            return False
+            return None
         for earlier in self._jobs.of_study(study_uid, tenant=tenant, limit=1):
             stored = self._jobs.study(earlier.study_key, tenant=tenant)
             if stored is None:
                 break
             order = Order(options=JobOptions(dicom=True).written(), study_uid=study_uid, repeat=True)
-            try:
-                self._submission.submit(stored, order, tenant=tenant, request=_key(uid))
-            except RequestKeyReused:
-                return False
-            return True
+            submitted = self._submission.submit(stored, order, tenant=tenant, request=_key(uid))
+            return submitted.job if submitted.is_new else None
         raise StudyMissing(study_uid)
 
     def find(self, uid: str, *, tenant: str) -> Job | None:

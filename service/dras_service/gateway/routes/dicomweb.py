@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 
-from dras_service.api.problems import ProblemCode
+from dras_service.api.problems import InvalidField, ProblemCode
 from dras_service.gateway.auth.callers import Reader, Submitter
 from dras_service.gateway.dicomweb.datasets import JSON, XML, Dataset, as_json, as_xml
 from dras_service.gateway.dicomweb.results import (
@@ -25,19 +25,23 @@ from dras_service.gateway.dicomweb.results import (
     study_entry,
 )
 from dras_service.gateway.dicomweb.storing import store_parts
-from dras_service.gateway.problems import ProblemRaised
+from dras_service.gateway.problems import InvalidParameters, ProblemRaised
 from dras_service.gateway.uploads import Intake
 from dras_service.gathering.room import Room
 
 PREFIX = "/dicom-web"
+UID = r"^[0-9.]{1,64}$"
 _DICOM = b"application/dicom"
 _BLOCK = 1 << 18
-_MOST = 1000
+_MOST = 100
+_MOST_OFFSET = 1_000_000_000  # what every database takes for a number
 _NO_CONTENT = 204
+_STUDY = "StudyInstanceUID"
+_OTHER_PARAMETERS = frozenset({"limit", "offset", "includefield", "fuzzymatching"})  # of a search, no filters
 
-Uid = Annotated[str, Path(pattern=r"^[0-9.]{1,64}$")]
+Uid = Annotated[str, Path(pattern=UID)]
 Limit = Annotated[int, Query(ge=1, le=_MOST)]
-Offset = Annotated[int, Query(ge=0)]
+Offset = Annotated[int, Query(ge=0, le=_MOST_OFFSET)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,48 +71,73 @@ def storing_router(parts: DicomWeb) -> APIRouter:
 def results_of_router(parts: DicomWeb) -> APIRouter:
     """Make the routes of QIDO-RS (10.6) and WADO-RS (10.4) over the results."""
     router = APIRouter(prefix=PREFIX, include_in_schema=False)
-    results = parts.results
+    _add_searches(router, parts.results)
+    _add_retrievals(router, parts.results)
+    return router
 
-    @router.get("/studies")
+
+def _add_searches(router: APIRouter, results: Results) -> None:
+    @router.get("/studies", dependencies=[Depends(_check_filters)])
     def find_studies(
         caller: Reader,
-        limit: Limit = 100,
+        limit: Limit = _MOST,
         offset: Offset = 0,
-        study: Annotated[str | None, Query(alias="StudyInstanceUID")] = None,
+        study: Annotated[str | None, Query(alias=_STUDY, pattern=UID)] = None,
     ) -> Response:
         tenant = caller.tenant
-        uids = [study] if study else results.studies(tenant=tenant, limit=limit, offset=offset)
+        uids = [study][offset:] if study else results.studies(tenant=tenant, limit=limit, offset=offset)
         found = [(uid, results.instances(uid, tenant=tenant)) for uid in uids]
         return _listed(study_entry(uid, instances) for uid, instances in found if instances)
 
-    @router.get("/studies/{study}/series")
-    def find_series(caller: Reader, study: Uid) -> Response:
-        return _listed(series_entries(results.instances(study, tenant=caller.tenant)))
+    @router.get("/studies/{study}/series", dependencies=[Depends(_check_filters_within)])
+    def find_series(caller: Reader, study: Uid, limit: Limit = _MOST, offset: Offset = 0) -> Response:
+        found = series_entries(results.instances(study, tenant=caller.tenant))
+        return _listed(found[offset : offset + limit])
 
-    @router.get("/studies/{study}/instances")
-    def find_instances(caller: Reader, study: Uid) -> Response:
-        return _listed(instance_entries(results.instances(study, tenant=caller.tenant)))
-
-    @router.get("/studies/{study}/series/{series}/instances")
-    def find_instances_of_series(caller: Reader, study: Uid, series: Uid) -> Response:
+    @router.get("/studies/{study}/instances", dependencies=[Depends(_check_filters_within)])
+    def find_instances(caller: Reader, study: Uid, limit: Limit = _MOST, offset: Offset = 0) -> Response:
         found = results.instances(study, tenant=caller.tenant)
-        return _listed(instance_entries([each for each in found if each.series_uid == series]))
+        return _listed(instance_entries(found[offset : offset + limit]))
 
+    @router.get("/studies/{study}/series/{series}/instances", dependencies=[Depends(_check_filters_within)])
+    def find_instances_of_series(
+        caller: Reader, study: Uid, series: Uid, limit: Limit = _MOST, offset: Offset = 0
+    ) -> Response:
+        found = _of_series(results.instances(study, tenant=caller.tenant), series)
+        return _listed(instance_entries(found[offset : offset + limit]))
+
+
+def _add_retrievals(router: APIRouter, results: Results) -> None:
     @router.get("/studies/{study}")
-    def retrieve_study(caller: Reader, study: Uid) -> Response:
-        return _sent(results.instances(study, tenant=caller.tenant))
+    def retrieve_study(request: Request, caller: Reader, study: Uid) -> Response:
+        return _sent(request, results.instances(study, tenant=caller.tenant))
 
     @router.get("/studies/{study}/series/{series}")
-    def retrieve_series(caller: Reader, study: Uid, series: Uid) -> Response:
-        found = results.instances(study, tenant=caller.tenant)
-        return _sent([each for each in found if each.series_uid == series])
+    def retrieve_series(request: Request, caller: Reader, study: Uid, series: Uid) -> Response:
+        return _sent(request, _of_series(results.instances(study, tenant=caller.tenant), series))
 
     @router.get("/studies/{study}/series/{series}/instances/{instance}")
-    def retrieve_instance(caller: Reader, study: Uid, series: Uid, instance: Uid) -> Response:
-        found = results.instances(study, tenant=caller.tenant)
-        return _sent([each for each in found if (each.series_uid, each.instance_uid) == (series, instance)])
+    def retrieve_instance(
+        request: Request, caller: Reader, study: Uid, series: Uid, instance: Uid
+    ) -> Response:
+        found = _of_series(results.instances(study, tenant=caller.tenant), series)
+        return _sent(request, [each for each in found if each.instance_uid == instance])
 
-    return router
+
+def _check_filters(request: Request) -> None:
+    """Refuse a filter that would be passed over: who filters by a patient must not be shown everybody's."""
+    if not set(request.query_params) <= {_STUDY, *_OTHER_PARAMETERS}:
+        raise InvalidParameters(InvalidField(field="query", rule="filter_not_supported"))
+
+
+def _check_filters_within(request: Request) -> None:
+    """Refuse any filter of a search within a study."""
+    if not set(request.query_params) <= _OTHER_PARAMETERS:
+        raise InvalidParameters(InvalidField(field="query", rule="filter_not_supported"))
+
+
+def _of_series(found: list[Instance], series_uid: str) -> list[Instance]:
+    return [each for each in found if each.series_uid == series_uid]
 
 
 async def _store(parts: DicomWeb, request: Request, *, tenant: str, study_uid: str | None) -> Response:
@@ -137,9 +166,10 @@ def _listed(entries: Iterable[Dataset]) -> Response:
     return Response(as_json(found), media_type=JSON)
 
 
-def _sent(found: list[Instance]) -> Response:
+def _sent(request: Request, found: list[Instance]) -> Response:
     if not found:
         raise ProblemRaised(ProblemCode.NOT_FOUND)
+    request.state.audited = found[0].job_id
     boundary = uuid.uuid4().hex
     kind = f'multipart/related; type="application/dicom"; boundary={boundary}'
     return StreamingResponse(_multipart(found, boundary), media_type=kind)

@@ -3,7 +3,7 @@
 import uuid
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response, status
+from fastapi import APIRouter, Query, Request, Response, status
 from starlette.concurrency import run_in_threadpool
 
 from dras_service.api.problems import InvalidField, ProblemCode
@@ -11,9 +11,7 @@ from dras_service.gateway.auth.callers import Canceller, Reader, Submitter
 from dras_service.gateway.dicomweb.datasets import JSON, as_json
 from dras_service.gateway.dicomweb.workitems import InvalidWorkItem, StudyMissing, WorkItems
 from dras_service.gateway.problems import InvalidParameters, ProblemRaised
-from dras_service.gateway.routes.dicomweb import PREFIX
-
-Uid = Annotated[str, Path(pattern=r"^[0-9.]{1,64}$")]
+from dras_service.gateway.routes.dicomweb import PREFIX, UID, Uid
 
 
 def workitems_router(items: WorkItems) -> APIRouter:
@@ -24,17 +22,18 @@ def workitems_router(items: WorkItems) -> APIRouter:
     async def create(
         request: Request,
         caller: Submitter,
-        workitem: Annotated[str | None, Query(pattern=r"^[0-9.]{1,64}$")] = None,
+        workitem: Annotated[str | None, Query(pattern=UID)] = None,
     ) -> Response:
         uid = workitem or f"2.25.{uuid.uuid4().int}"
         body = await request.body()
         try:
-            is_new = await run_in_threadpool(items.create, uid, body, tenant=caller.tenant)
+            made = await run_in_threadpool(items.create, uid, body, tenant=caller.tenant)
         except InvalidWorkItem as error:
             raise InvalidParameters(InvalidField(field="body", rule="workitem")) from error
         except StudyMissing as error:
             raise ProblemRaised(ProblemCode.NOT_FOUND) from error
-        code = status.HTTP_201_CREATED if is_new else status.HTTP_409_CONFLICT
+        request.state.audited = made.id if made else None
+        code = status.HTTP_201_CREATED if made else status.HTTP_409_CONFLICT
         return Response(status_code=code, headers={"Location": f"{PREFIX}/workitems/{uid}"})
 
     @router.get("/{uid}")
@@ -52,9 +51,10 @@ def workitems_router(items: WorkItems) -> APIRouter:
         return Response(status_code=status.HTTP_409_CONFLICT, headers={"Warning": warning})
 
     @router.post("/{uid}/cancelrequest")
-    def request_cancellation(uid: Uid, caller: Canceller) -> Response:
-        if items.find(uid, tenant=caller.tenant) is None:
+    def request_cancellation(request: Request, uid: Uid, caller: Canceller) -> Response:
+        if (job := items.find(uid, tenant=caller.tenant)) is None:
             raise ProblemRaised(ProblemCode.NOT_FOUND)
+        request.state.audited = job.id
         asked = items.cancel(uid, tenant=caller.tenant)
         return Response(status_code=status.HTTP_202_ACCEPTED if asked else status.HTTP_409_CONFLICT)
 

@@ -1,9 +1,12 @@
 """An archive by DIMSE: C-FIND to search (PS3.4 C.4.1), C-GET or C-MOVE to fetch (C.4.3, C.4.2), Study Root.
 
 A series is fetched in one request; where images are missing afterwards they are asked for by name. C-MOVE makes the
-archive call us back: for as long as a fetch takes, we listen at a port of its own for what it sends.
+archive call us back: for as long as a fetch takes, we listen at a port of its own for what it sends, and take it
+from nobody else. Of what comes, by either, only images of the study that was asked for are kept.
 """
 
+import ipaddress
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,16 +24,19 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelMove as Move,
 )
 
-from dras_service.header import is_uid
-from dras_service.pacs.configuration import Node, Peer
+from dras_service.header import SOP_INSTANCE, STUDY, NotDicom, is_uid, read_header
+from dras_service.pacs.configuration import MEGABYTE, Node, Peer
 from dras_service.pacs.failures import PeerFailed
 from dras_service.pacs.library import (
     INVALID_INSTANCE,
+    MISMATCH,
     OUT_OF_RESOURCES,
     SUCCESS,
     asked_instance,
     configure_library,
 )
+from dras_service.pacs.receive.listener import server_context
+from dras_service.pacs.receive.transport import BoundedServer, BoundedSocket, Bounds
 from dras_service.pacs.requesting import Handlers, association
 from dras_service.pacs.retrieve.files import Harvest
 from dras_service.pacs.retrieve.query import Fetched, FoundStudy, StudyQuery
@@ -104,20 +110,23 @@ class DimseArchive:
         asked.StudyInstanceUID = study_uid
         asked.SeriesInstanceUID = ""
         asked.Modality = _CT
-        found = [answer for answer in self._find(asked) if str(answer.get("Modality", _CT)) == _CT]
+        answers = [answer for answer in self._find(asked) if str(answer.get("Modality", _CT)) == _CT]
+        found = [
+            uid for uid in (str(answer.get("SeriesInstanceUID", "")) for answer in answers) if is_uid(uid)
+        ]
         if not found:
             raise PeerFailed("The archive has no CT series of this study.", may_pass=False)
-        for answer in found:
+        for series_uid in found:
             images = Dataset()
             images.QueryRetrieveLevel = "IMAGE"
             images.StudyInstanceUID = study_uid
-            images.SeriesInstanceUID = answer.SeriesInstanceUID
+            images.SeriesInstanceUID = series_uid
             images.SOPInstanceUID = ""
             uids = [str(image.get("SOPInstanceUID", "")) for image in self._find(images)]
-            yield str(answer.SeriesInstanceUID), list(filter(is_uid, uids))
+            yield series_uid, list(filter(is_uid, uids))
 
     def _find(self, asked: Dataset) -> Iterator[Dataset]:
-        with association(self._node, self._peer, [build_context(Find)]) as link:
+        with association(self._node, self._peer, [build_context(Find)]) as link, _asking():
             for status, answer in link.send_c_find(asked, Find):
                 if status.get("Status") in _PENDING and answer is not None:
                     yield answer
@@ -126,40 +135,81 @@ class DimseArchive:
 
     def _get(self, asked: Dataset, harvest: Harvest) -> None:
         roles = [build_role(sop_class, scp_role=True) for sop_class in CT_CLASSES]
-        handlers: Handlers = [(evt.EVT_C_STORE, _keeper(harvest))]
+        handlers: Handlers = [(evt.EVT_C_STORE, _keeper(harvest, asked.StudyInstanceUID))]
         contexts = [build_context(Get), *ct_contexts()]
-        with association(self._node, self._peer, contexts, roles=roles, handlers=handlers) as link:
+        with (
+            association(self._node, self._peer, contexts, roles=roles, handlers=handlers) as link,
+            _asking(),
+        ):
             _follow(link.send_c_get(asked, Get))
 
     def _move(self, asked: Dataset, harvest: Harvest) -> None:
         with (
-            _listening(self._node, harvest),
+            _listening(self._node, self._peer, _keeper(harvest, asked.StudyInstanceUID)),
             association(self._node, self._peer, [build_context(Move)]) as link,
+            _asking(),
         ):
             _follow(link.send_c_move(asked, self._node.move_ae_title, Move))
 
 
 @contextmanager
-def _listening(node: Node, harvest: Harvest) -> Iterator[None]:
-    entity = AE(node.move_ae_title)
-    entity.maximum_pdu_size = node.max_pdu_bytes
-    entity.supported_contexts = ct_contexts()
-    handlers: Handlers = [(evt.EVT_C_STORE, _keeper(harvest))]
+def _asking() -> Iterator[None]:
+    """Translate what the library raises where an association has ended or takes no such request."""
     try:
-        server = entity.start_server((node.host, node.move_port), block=False, evt_handlers=handlers)
+        yield
+    except (RuntimeError, ValueError) as error:
+        raise PeerFailed(f"The association broke off ({type(error).__name__}).") from error
+
+
+@contextmanager
+def _listening(node: Node, peer: Peer, keep: Callable[[evt.Event], int]) -> Iterator[None]:
+    entity = AE(node.move_ae_title)
+    entity.require_calling_aet, entity.require_called_aet = [peer.ae_title], True
+    entity.maximum_associations = node.max_associations
+    entity.maximum_pdu_size = node.max_pdu_bytes
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = node.idle_timeout_s
+    entity.supported_contexts = ct_contexts()
+    try:
+        server = entity.make_server(
+            (node.host, node.move_port),
+            evt_handlers=[(evt.EVT_C_STORE, keep)],
+            ssl_context=server_context(node.tls) if node.tls is not None and peer.tls else None,
+            server_class=BoundedServer,
+            bounds=_bounds(node, peer),
+        )
     except OSError as error:
         raise PeerFailed(f"Port {node.move_port} for what the archive sends cannot be taken.") from error
+    threading.Thread(target=server.serve_forever, name="fetched", daemon=True).start()
     try:
         yield
     finally:
-        if server is not None:
-            server.shutdown()
+        for link in server.active_associations:
+            link.abort()
+        server.shutdown()
 
 
-def _keeper(harvest: Harvest) -> Callable[[evt.Event], int]:
-    """Return what keeps an image that arrives."""
+def _bounds(node: Node, peer: Peer) -> Bounds:
+    """Return what the archive may do that we fetch from, and nobody else."""
+
+    def is_known(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+        return any(address in network for network in peer.networks)
+
+    return Bounds(
+        max_pdu_bytes=node.max_pdu_bytes,
+        max_object_bytes=node.max_instance_mb * MEGABYTE,
+        idle_timeout_s=node.idle_timeout_s,
+        max_associations=node.max_associations,
+        is_known=is_known,
+    )
+
+
+def _keeper(harvest: Harvest, study_uid: str) -> Callable[[evt.Event], int]:
+    """Return what keeps an image of the study that arrives."""
 
     def keep(event: evt.Event) -> int:
+        channel = event.assoc.dul.socket
+        if isinstance(channel, BoundedSocket):
+            channel.object_ended()
         uid = asked_instance(event)
         if not is_uid(uid):
             return INVALID_INSTANCE
@@ -167,12 +217,23 @@ def _keeper(harvest: Harvest) -> Callable[[evt.Event], int]:
             file, part = harvest.open_part()
             with file:
                 file.write(event.encoded_dataset())
+            if not _is_of(part, study_uid, uid):
+                part.unlink()
+                return MISMATCH
             harvest.keep(part, uid)
         except OSError:
             return OUT_OF_RESOURCES
         return SUCCESS
 
     return keep
+
+
+def _is_of(image: Path, study_uid: str, instance_uid: str) -> bool:
+    try:
+        header = read_header(image)
+    except NotDicom:
+        return False
+    return (header[STUDY], header[SOP_INSTANCE]) == (study_uid, instance_uid)
 
 
 def _follow(answers: Iterator[tuple[Dataset, Dataset | None]]) -> None:

@@ -13,6 +13,7 @@ from dras_service.pacs.configuration import Configuration, Form, Peer
 from dras_service.pacs.failures import PeerFailed
 from dras_service.pacs.send.dimse import send_by_store
 from dras_service.pacs.send.stow import send_by_stow
+from dras_service.security.actions import Action, Outcome
 from dras_service.settings import WebhookSettings
 from dras_service.store.blobs import BlobStore
 from dras_service.store.rows import Letter, Outputs
@@ -38,6 +39,7 @@ class Dispatcher:
         self._configuration = configuration
         self._outbox = store.outbox
         self._jobs = store.jobs
+        self._audit = store.audit
         self._blobs = blobs
         self._settings = settings
         self._stopped = False
@@ -47,8 +49,12 @@ class Dispatcher:
         self._stopped = True
 
     def run_once(self) -> int:
-        """Make the deliveries that are due; return how many were taken. Raises StoreError."""
-        letters = self._outbox.take("dicom", hold_s=_HOLD_S, limit=_AT_ONCE)
+        """Make the deliveries that are due; return how many were taken. Raises StoreError.
+
+        Those to systems that this configuration does not know are left to a node that does.
+        """
+        known = tuple(self._configuration.peers)
+        letters = self._outbox.take("dicom", hold_s=_HOLD_S, limit=_AT_ONCE, targets=known)
         for letter in letters:
             if self._stopped:
                 self._outbox.put_off(letter, delay_s=0.0)
@@ -67,17 +73,26 @@ class Dispatcher:
             self._put_off(letter, PeerFailed(f"The objects cannot be read ({type(error).__name__})."))
         else:
             _log.info("the objects of job %s are sent to %s", letter.job_id, letter.target)
+            self._record(letter, Outcome.SUCCESS)
             self._outbox.sent(letter)
 
     def _put_off(self, letter: Letter, error: PeerFailed) -> None:
         if not error.may_pass or letter.attempts >= self._settings.max_attempts:
             _log.error("job %s is not sent to %s and given up: %s", letter.job_id, letter.target, error)
+            self._record(letter, Outcome.FAILED)
             self._outbox.drop(letter, fault=str(error)[:200])
             return
         pause_s = min(self._settings.first_pause_s * 2 ** (letter.attempts - 1), self._settings.most_pause_s)
         _log.warning("job %s is not sent to %s yet: %s", letter.job_id, letter.target, error)
         # Spread, so that a system that comes back is not met by everything at once.
         self._outbox.put_off(letter, delay_s=pause_s * random.uniform(0.8, 1.2), fault=str(error)[:200])  # noqa: S311
+
+    def _record(self, letter: Letter, outcome: Outcome) -> None:
+        """Write the entry before the letter ends: where that fails the letter is due again."""
+        actor = f"peer:{letter.target}"
+        self._audit.append(
+            Action.DICOM_SEND, letter.job_id, tenant=letter.tenant, actor=actor, outcome=outcome
+        )
 
     def _send(self, letter: Letter) -> None:
         peer = self._configuration.peers.get(letter.target or "")

@@ -12,7 +12,7 @@ def test_uploads_begin_a_few_at_a_time_and_others_do_not_wait():
         nonlocal begun, most
         begun += 1
         most = max(most, begun)
-        if scope["path"] != "/up":
+        if scope["method"] != "POST":
             begun -= 1
             return
         await waiting.wait()
@@ -24,10 +24,16 @@ def test_uploads_begin_a_few_at_a_time_and_others_do_not_wait():
 
     async def rush():
         door = Turnstile(app, uploads=UPLOADS, at_once=3)
-        tasks = [asyncio.create_task(door({"type": "http", "path": "/up"}, body, None)) for _ in range(20)]
+        tasks = [
+            asyncio.create_task(door({"type": "http", "method": "POST", "path": "/up"}, body, None))
+            for _ in range(20)
+        ]
         await asyncio.sleep(0.05)
         assert begun == 3
-        await door({"type": "http", "path": "/healthz"}, body, None)
+        await door({"type": "http", "method": "GET", "path": "/healthz"}, body, None)
+        await door(
+            {"type": "http", "method": "GET", "path": "/up"}, body, None
+        )  # a search there is no upload
         waiting.set()
         await asyncio.sleep(0.05)
         assert begun == 0  # all twenty wait for their bodies now
@@ -47,7 +53,8 @@ def test_an_upload_that_fails_before_its_body_gives_its_place_back():
         door = Turnstile(app, uploads=UPLOADS, at_once=1)
         ended = await asyncio.wait_for(
             asyncio.gather(
-                *(door({"type": "http", "path": "/up"}, None, None) for _ in range(5)), return_exceptions=True
+                *(door({"type": "http", "method": "POST", "path": "/up"}, None, None) for _ in range(5)),
+                return_exceptions=True,
             ),
             10,
         )

@@ -103,7 +103,8 @@ def relay(site: Site) -> Iterator[Relay]:
         yield relay
 
 
-@pytest.fixture(scope="session")
+# Playwright runs an event loop for as long as it is open, in which no other test of the process could run its own.
+@pytest.fixture(scope="module")
 def browser(site: Site) -> Iterator["playwright.Browser"]:
     with playwright.sync_playwright() as started:
         launched = started.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)

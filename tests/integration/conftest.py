@@ -69,7 +69,7 @@ def serving(tmp_path_factory, library) -> Iterator[Serving]:
         DRAS_WORKER__RETRY_DELAY_S="0.1",
         DRAS_QUEUE__SWEEP_INTERVAL_S="0.2",
         DRAS_GATEWAY__RETRY_AFTER_S="0.1",
-        DRAS_GATEWAY__DICOMWEB__QUIET_S="1.5",
+        DRAS_GATEWAY__DICOMWEB__QUIET_S="5",
     )
     assert started.url, started.stop() or started.errors
     yield started

@@ -30,7 +30,11 @@ FILES = sorted(
     ]
 )
 
-OF_THE_PAGE = ["view.nii.gz", "view_low.nii.gz", "view_lungs.nii.gz"]  # a service makes them, unless it is told not to
+OF_THE_PAGE = [
+    "view.nii.gz",
+    "view_low.nii.gz",
+    "view_lungs.nii.gz",
+]  # a service makes them, unless it is told not to
 
 
 def start(*arguments, **options):

@@ -23,7 +23,7 @@ from dras_training.store import PatchStore
 from unit.dras_training.conftest import changed, fill
 
 STEPS = 10
-ROUNDING = 1e-4  # of float32 sums in another order, over two steps
+ROUNDING = 3e-4  # of float32 sums in another order, over two steps; 1.2e-4 was seen with AVX-512
 
 
 def state(run):
@@ -153,7 +153,7 @@ def test_shuffled_keys_come_back_to_their_queries(store, recipe, few_corners):
         training = Training.begin(one, store, few_corners, Group())
         batch = next(batches(store, training.schedule, steps=(0, 1), workers=0))
         measured.append(training.take(batch, training.method.query))
-    torch.testing.assert_close(*measured, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(*measured, atol=1e-4, rtol=1e-5)  # 3e-5 was seen with AVX-512
 
 
 STILL = {

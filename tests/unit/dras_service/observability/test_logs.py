@@ -54,7 +54,9 @@ def test_fields_by_name_are_shown_under_their_names(log):
 
 @pytest.mark.parametrize("logger", ["celery.worker", "uvicorn.access", "kombu", "sqlalchemy.engine"])
 def test_a_librarys_template_is_shown_and_never_filled_in(log, logger, monkeypatch):
-    monkeypatch.setattr(logging.getLogger(logger), "propagate", True)  # a server in this process has hushed its own
+    monkeypatch.setattr(
+        logging.getLogger(logger), "propagate", True
+    )  # a server in this process has hushed its own
     logging.getLogger(logger).warning('%s - "%s %s"', "192.0.2.1:5", "GET", f"/v1/jobs?name={NAME}")
     assert log()[0]["event"] == '%s - "%s %s"'
     assert NAME not in str(log())

@@ -34,7 +34,7 @@ OF_THE_PAGE = [
     "view.nii.gz",
     "view_low.nii.gz",
     "view_lungs.nii.gz",
-]  # a service makes them, unless it is told not to
+]  # made by a service
 
 
 def start(*arguments, **options):

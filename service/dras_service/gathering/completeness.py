@@ -15,6 +15,7 @@ from pathlib import Path
 from dras_service.gathering.room import Gathered, Origin, Room, image_name
 from dras_service.header import NotDicom, read_header
 from dras_service.observability.logs import outline
+from dras_service.security.actions import Action, Outcome
 from dras_service.store.blobs import BlobStore
 from dras_service.store.errors import QuotaExceeded, StoreError
 from dras_service.store.incoming import Incoming
@@ -150,6 +151,14 @@ class Completer:
                 submission=self._store.submission,
                 blobs=self._blobs,
             )
+        # Before the study leaves the room: where the entry cannot be written, it is submitted again, as the same job.
+        self._store.audit.append(
+            Action.STUDY_SUBMIT,
+            submitted.job.id,
+            tenant=origin.tenant,
+            actor=f"route:{origin.route}",
+            outcome=Outcome.SUCCESS,
+        )
         self._room.done(taken)
         self._asked_at = {path: at for path, at in self._asked_at.items() if path.exists()}
         _tell(submitted, origin, is_late=is_late)

@@ -73,6 +73,15 @@ def test_a_study_is_complete_after_silence_and_not_before(place: Place) -> None:
     assert place.n_waiting == 0
 
 
+def test_a_study_that_came_by_no_request_has_an_entry_of_its_own_in_the_audit_log(place: Place) -> None:
+    place.bring("1.2.1")
+    place.after(10.0)
+    (entry,) = place.parts.store.audit.after(0)
+    (job,) = place.jobs()
+    assert (entry.action, entry.object, entry.actor) == ("study.submit", job.id, "route:r")
+    assert (entry.tenant, entry.outcome) == ("default", "success")
+
+
 def test_the_same_images_again_are_the_same_job(place: Place) -> None:
     for _ in range(2):
         place.bring("1.2.1", "1.2.2", "1.2.2")

@@ -151,7 +151,7 @@ class Completer:
                 submission=self._store.submission,
                 blobs=self._blobs,
             )
-        # Before the study leaves the room: where the entry cannot be written, it is submitted again, as the same job.
+        # Before the study leaves the room: where no entry can be written, it is submitted again, as the same job.
         self._store.audit.append(
             Action.STUDY_SUBMIT,
             submitted.job.id,

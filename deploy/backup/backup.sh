@@ -6,31 +6,17 @@
 #
 # Reads DRAS_STORE__URL (PostgreSQL, or SQLite by default), DRAS_DATA, DRAS_BLOBS__FOLDER, DRAS_BLOBS__URL. Needs
 # pg_dump for PostgreSQL; blobs in a bucket are copied by rclone to the remote that DRAS_BACKUP_BUCKET names.
-set -eu
-umask 077
-
-die() { echo "backup.sh: $*" >&2; exit 1; }
-
-# SQLAlchemy's address for the variables that PostgreSQL's programs read: arguments can be read by everybody.
-postgres_variables() {
-    python3 -c 'import shlex, sys, urllib.parse as u
-parts = u.urlsplit(sys.argv[1])
-given = {"PGHOST": parts.hostname, "PGPORT": parts.port, "PGUSER": parts.username, "PGPASSWORD": parts.password}
-given["PGDATABASE"] = parts.path.lstrip("/")
-given |= {"PG" + name.upper(): value for name, value in u.parse_qsl(parts.query)}
-for name, value in given.items():
-    if value:
-        print(f"export {name}={shlex.quote(u.unquote(str(value)))}")' "$1"
-}
+# shellcheck source=places.sh source-path=SCRIPTDIR
+. "$(dirname "$0")/places.sh"
 
 [ $# -eq 1 ] || die "name one folder to write."
 out=$1
 [ ! -e "$out" ] || die "$out is there already; name a new folder."
-data=${DRAS_DATA:-$HOME/.local/share/dras}
-blobs=${DRAS_BLOBS__FOLDER:-$data/blobs}
-store=${DRAS_STORE__URL:-sqlite:///$data/jobs.sqlite3}
 part=$out.part
-mkdir -p "$part/blobs"
+mkdir -p "$(dirname "$out")"
+mkdir "$part" || die "$part is of another backup; remove it if that one has ended."
+trap 'rm -rf "$part" "$part.sums"' EXIT
+mkdir "$part/blobs"
 
 case $store in
     postgresql*://*)
@@ -49,18 +35,20 @@ esac
 if [ -n "${DRAS_BLOBS__URL:-}" ]; then
     [ -n "${DRAS_BACKUP_BUCKET:-}" ] || die "name where the bucket's copy goes by DRAS_BACKUP_BUCKET, e.g. s3:copies/dras."
     # Objects keep their metadata, which hold their hashes; what is there already is not copied again.
-    rclone copy --metadata --immutable ":s3,env_auth,endpoint='${DRAS_BLOBS__ENDPOINT:-}':${DRAS_BLOBS__URL#s3://}" \
-        "$DRAS_BACKUP_BUCKET"
+    rclone copy --metadata --immutable "$bucket" "$DRAS_BACKUP_BUCKET"
     echo "$DRAS_BACKUP_BUCKET" > "$part/blobs/bucket"
 else
-    # A purge may take a file away while it is copied; fsck says so of the copy.
+    # A purge may take a file away while it is copied, and fsck says so of the copy; anything else is a fault.
     for folder in studies outputs drafts; do
-        [ ! -d "$blobs/$folder" ] || cp -a "$blobs/$folder" "$part/blobs/" || true
+        [ ! -d "$blobs/$folder" ] || python3 -c 'import os, shutil, sys
+try:
+    shutil.copytree(*sys.argv[1:])
+except shutil.Error as error:
+    if faults := [str(reason) for source, _, reason in error.args[0] if os.path.lexists(source)]:
+        sys.exit(faults[0])' "$blobs/$folder" "$part/blobs/$folder" || die "the blobs are not copied."
     done
 fi
-if [ -f "${DRAS_AUTHENTICATION__SALT_FILE:-$data/salt}" ]; then
-    cp "${DRAS_AUTHENTICATION__SALT_FILE:-$data/salt}" "$part/salt"
-fi
+[ ! -f "$salt" ] || cp "$salt" "$part/salt"
 (cd "$part" && find . -type f -print0 | sort -z | xargs -0 sha256sum) > "$part.sums"
 mv "$part.sums" "$part/SHA256SUMS"
 sync

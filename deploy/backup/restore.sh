@@ -4,30 +4,12 @@
 # Stop gateways and workers first. Nothing is written over: a database with tables or a folder with blobs is refused.
 # Reads the variables of backup.sh. Start the version of dras that made the backup, or a later one, and run
 # `dras fsck --repair` before it takes work.
-set -eu
-umask 077
-
-die() { echo "restore.sh: $*" >&2; exit 1; }
-
-# SQLAlchemy's address for the variables that PostgreSQL's programs read: arguments can be read by everybody.
-postgres_variables() {
-    python3 -c 'import shlex, sys, urllib.parse as u
-parts = u.urlsplit(sys.argv[1])
-given = {"PGHOST": parts.hostname, "PGPORT": parts.port, "PGUSER": parts.username, "PGPASSWORD": parts.password}
-given["PGDATABASE"] = parts.path.lstrip("/")
-given |= {"PG" + name.upper(): value for name, value in u.parse_qsl(parts.query)}
-for name, value in given.items():
-    if value:
-        print(f"export {name}={shlex.quote(u.unquote(str(value)))}")' "$1"
-}
+# shellcheck source=places.sh source-path=SCRIPTDIR
+. "$(dirname "$0")/places.sh"
 
 [ $# -eq 1 ] || die "name the folder of a backup."
 from=$1
 [ -f "$from/SHA256SUMS" ] || die "$from is no whole backup: it has no SHA256SUMS."
-data=${DRAS_DATA:-$HOME/.local/share/dras}
-blobs=${DRAS_BLOBS__FOLDER:-$data/blobs}
-store=${DRAS_STORE__URL:-sqlite:///$data/jobs.sqlite3}
-salt=${DRAS_AUTHENTICATION__SALT_FILE:-$data/salt}
 
 (cd "$from" && sha256sum --quiet --check SHA256SUMS) || die "files of $from are not as they were written; take another backup."
 for folder in studies outputs drafts; do
@@ -53,8 +35,7 @@ esac
 
 if [ -f "$from/blobs/bucket" ]; then
     [ -n "${DRAS_BLOBS__URL:-}" ] || die "the blobs are in a bucket; name the one to fill by DRAS_BLOBS__URL."
-    rclone copy --metadata --immutable "$(cat "$from/blobs/bucket")" \
-        ":s3,env_auth,endpoint='${DRAS_BLOBS__ENDPOINT:-}':${DRAS_BLOBS__URL#s3://}"
+    rclone copy --metadata --immutable "$(cat "$from/blobs/bucket")" "$bucket"
 else
     mkdir -p "$blobs"
     cp -a "$from/blobs/." "$blobs/"

@@ -124,7 +124,7 @@ def build(buildah: Buildah, wheels: Path, images: Sequence[str]) -> dict[str, in
 def run_a_study(buildah: Buildah, folder: Path) -> None:
     """Start a service from the images and take a phantom through it."""
     shutil.rmtree(folder, ignore_errors=True)
-    for name in ("gateway", "worker-cpu", "blobs", "work", "tmp", "redis", "postgres"):
+    for name in ("gateway", "worker-cpu", "blobs", "exchange", "tmp", "redis", "postgres"):
         (folder / name).mkdir(parents=True)
         (folder / name).chmod(0o777)  # each container's user is another
     file = HERE / "standins.Dockerfile"
@@ -139,7 +139,7 @@ def run_a_study(buildah: Buildah, folder: Path) -> None:
         start_servers(stack.enter_context(buildah.container("standins")), stack, folder)
         gateway, worker = (stack.enter_context(buildah.container(name)) for name in ("gateway", "worker-cpu"))
         for container in (gateway, worker):
-            shared = {folder / name: f"/{name}" for name in ("blobs", "work", "tmp")}
+            shared = {folder / name: f"/{name}" for name in ("blobs", "exchange", "tmp")}
             container.configure(environment, {folder / container.image: "/data", **shared})
             stack.enter_context(container.running())
             wait(container, *container.health_check)
@@ -175,12 +175,14 @@ def check_light(gateway: Container) -> None:
 
 def submit(gateway: Container, worker: Container) -> None:
     """Make a phantom in the worker's image, and send it from the gateway's with a key that is made there."""
-    worker.require("dras", "phantom", "/work/study", "--slices", "100", "--matrix", "160")
+    worker.require("dras", "phantom", "/exchange/study", "--slices", "100", "--matrix", "160")
     scopes = ("--scope", "submit", "--scope", "read")
-    gateway.require("dras", "keys", "create", "--tenant", "check", *scopes, "--days", "1", "-o", "/work/key")
-    where = ("--url", f"http://127.0.0.1:{GATEWAY_PORT}", "--key-file", "/work/key")
+    gateway.require(
+        "dras", "keys", "create", "--tenant", "check", *scopes, "--days", "1", "-o", "/exchange/key"
+    )
+    where = ("--url", f"http://127.0.0.1:{GATEWAY_PORT}", "--key-file", "/exchange/key")
     began = time.monotonic()
-    gateway.require("dras", "submit", "/work/study", *where, "--out", "/work/out", "--json")
+    gateway.require("dras", "submit", "/exchange/study", *where, "--out", "/exchange/out", "--json")
     say(f"a study was submitted and its result saved in {time.monotonic() - began:.1f} s")
 
 

@@ -96,9 +96,9 @@ def test_a_folder_of_one_hash_is_not_mistaken_for_the_file_of_that_hash(blobs):
     [
         (nifti(1), ".nii"),
         (nifti(2), ".nii"),
-        (gzip.compress(nifti(1), mtime=0), ".nii.gz"),
-        (gzip.compress(nifti(2), mtime=0), ".nii.gz"),
-        (gzip.compress(b"a tar, perhaps", mtime=0), ""),
+        (gzip.compress(nifti(1)), ".nii.gz"),
+        (gzip.compress(nifti(2)), ".nii.gz"),
+        (gzip.compress(b"a tar, perhaps"), ""),
         (b"\x1f\x8b but no gzip", ""),
         (b"short", ""),
     ],

@@ -135,5 +135,7 @@ def test_the_scripts_are_sound_shell():
     if shellcheck is None:
         pytest.skip("shellcheck is not installed")
     scripts = [*SCRIPTS.glob("*.sh"), ROOT / "deploy/docker/slim.sh"]
-    done = subprocess.run([shellcheck, "--external-sources", *scripts], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [shellcheck, "--external-sources", *scripts], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout

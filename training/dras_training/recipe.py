@@ -5,7 +5,6 @@ place in the section `run`, or on the command line, and is no part of the identi
 """
 
 import hashlib
-import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Literal, Self
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from dras_model.encoder.architecture import EncoderConfig
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
+from dras_model.results.written import Unreadable, faults_of, parse_toml
 
 SUFFIX = ".toml"
 
@@ -173,12 +173,9 @@ def load_recipe(choice: str | Path) -> Recipe:
 def parse_recipe(content: str, *, name: str) -> Recipe:
     """Read the text of a recipe. Raises SetupRefused RECIPE_INVALID, naming the key at fault."""
     try:
-        return Recipe.model_validate(tomllib.loads(content))
-    except tomllib.TOMLDecodeError as fault:
-        reason = f"it is no TOML: {fault}"
-    except ValidationError as fault:
-        reason = _first_fault(fault)
-    raise SetupRefused(Code.RECIPE_INVALID, name=name, reason=reason)
+        return parse_toml(content, Recipe)
+    except Unreadable as fault:
+        raise SetupRefused(Code.RECIPE_INVALID, name=name, reason=str(fault)) from fault
 
 
 def parse_recipe_json(content: str, *, name: str) -> Recipe:
@@ -186,14 +183,7 @@ def parse_recipe_json(content: str, *, name: str) -> Recipe:
     try:
         return Recipe.model_validate_json(content)
     except ValidationError as fault:
-        raise SetupRefused(Code.RECIPE_INVALID, name=name, reason=_first_fault(fault)) from fault
-
-
-def _first_fault(fault: ValidationError) -> str:
-    first = fault.errors(include_input=False, include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    said = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {said}" if where else said
+        raise SetupRefused(Code.RECIPE_INVALID, name=name, reason=faults_of(fault)[0]) from fault
 
 
 def shipped() -> dict[str, str]:

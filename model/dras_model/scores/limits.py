@@ -4,15 +4,15 @@ The evidence stands beside each number. `dras extract --limits FILE.toml` sets a
 used is in the result's provenance.
 """
 
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field
 
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
 from dras_model.results.study import Record
+from dras_model.results.written import Unreadable, read_toml
 
 
 def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
@@ -105,14 +105,6 @@ def _told(value: float) -> str:
 def read_limits(path: Path) -> Limits:
     """Read a TOML file of limits by name. Raises SetupRefused LIMITS_INVALID."""
     try:
-        return Limits.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except OSError as fault:
-        reason = fault.strerror or "it cannot be read"
-    except UnicodeDecodeError:
-        reason = "it is no text"
-    except tomllib.TOMLDecodeError as fault:
-        reason = f"it is no TOML: {fault}"
-    except ValidationError as fault:
-        first = fault.errors()[0]
-        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    raise SetupRefused(Code.LIMITS_INVALID, name=str(path), reason=reason)
+        return read_toml(path, Limits)
+    except Unreadable as fault:
+        raise SetupRefused(Code.LIMITS_INVALID, name=str(path), reason=str(fault)) from fault

@@ -3,7 +3,6 @@
 Paths in it are relative to the file. A fault is one sentence that names the key.
 """
 
-import tomllib
 from datetime import date
 from pathlib import Path
 from typing import Literal, Self
@@ -12,7 +11,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -20,6 +18,7 @@ from pydantic import (
 
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
+from dras_model.results.written import Unreadable, read_toml
 from dras_model.scores.limits import Limits
 from dras_service.api.options import LEAST_PRIORITY, MOST_PRIORITY, JobOptions
 
@@ -169,27 +168,11 @@ class BatchJob(_Section):
 def load_job(path: Path) -> BatchJob:
     """Read a batch file. Raises SetupRefused BATCH_INVALID, naming the key at fault."""
     try:
-        told = tomllib.loads(path.read_text("utf-8"))
-        return BatchJob.model_validate(told, context={_FOLDER: path.parent})
-    except OSError as fault:
-        reason = fault.strerror or "it cannot be read"
-    except UnicodeDecodeError:
-        reason = "it is no text"
-    except tomllib.TOMLDecodeError as fault:
-        reason = f"it is no TOML: {fault}"
-    except ValidationError as fault:
-        reason = _first_fault(fault)
-    raise SetupRefused(Code.BATCH_INVALID, name=path.name, reason=reason)
+        return read_toml(path, BatchJob, context={_FOLDER: path.parent})
+    except Unreadable as fault:
+        raise SetupRefused(Code.BATCH_INVALID, name=path.name, reason=str(fault)) from fault
 
 
 def _placed(path: Path, info: ValidationInfo) -> Path:
     folder: Path = (info.context or {}).get(_FOLDER, Path())
     return folder / path.expanduser()
-
-
-def _first_fault(fault: ValidationError) -> str:
-    first = fault.errors(include_input=False, include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    said = first["msg"].removeprefix("Value error, ")
-    said = "there is no such key" if first["type"] == "extra_forbidden" else said
-    return f"{where}: {said}" if where else said

@@ -5,7 +5,6 @@ Read once where a process starts. A file with a fault anywhere is refused whole,
 
 import ipaddress
 import re
-import tomllib
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -17,10 +16,10 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
     model_validator,
 )
 
+from dras_model.results.written import Unreadable, read_toml
 from dras_service.api.bundles import BundleName
 from dras_service.api.options import LEAST_PRIORITY, MOST_PRIORITY, Wishes
 from dras_service.errors import CannotServe
@@ -205,13 +204,9 @@ class Configuration(_Part):
 def read_configuration(path: Path) -> Configuration:
     """Read and check the file. Raises CannotServe PACS_CONFIG_INVALID."""
     try:
-        found = Configuration.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except OSError as error:
-        raise _invalid(f"it cannot be read ({error.strerror or 'reading failed'})") from error
-    except ValidationError as error:
-        raise _invalid("; ".join(_faults(error))) from error
-    except ValueError as error:
-        raise _invalid("it is no TOML") from error
+        found = read_toml(path, Configuration)
+    except Unreadable as error:
+        raise _invalid("; ".join(error.faults)) from error
     for key in _files(found):
         if not key.is_file():
             raise _invalid(f"the file {key} is not there")
@@ -223,13 +218,6 @@ def _files(found: Configuration) -> list[Path]:
     if found.node.tls is not None:
         named += [found.node.tls.certificate, found.node.tls.key, found.node.tls.authorities]
     return [path for path in named if path is not None]
-
-
-def _faults(error: ValidationError) -> list[str]:
-    return [
-        f"{'.'.join(map(str, fault['loc'])) or 'the whole'}: {fault['msg'].removeprefix('Value error, ')}"
-        for fault in error.errors()
-    ]
 
 
 def _invalid(fault: str) -> CannotServe:

@@ -19,6 +19,9 @@ from dras_model.outputs.report.wording import name_of
 from dras_model.results.study import Region
 
 TOP_MM, LABELS_MM, RIGHT_MM = 6.2, 27.0, 3.0
+KEY_MM = (
+    1.4  # at the left edge: a reader of HTML may have a wider font, and what passes the right edge is cut
+)
 ROW_MM, DENSE_ROW_MM, MOST_ROWS = 3.55, 3.0, 12  # with lobes the rows move together
 _SCALES = {5.0: (0, 0.5, 1, 2, 5), 10.0: (0, 1, 2, 5, 10), 25.0: (0, 1, 5, 10, 25), 50.0: (0, 1, 5, 10, 25, 50),
            100.0: (0, 1, 5, 10, 25, 50, 100)}  # fmt: skip
@@ -115,12 +118,12 @@ def _region(axis: Axis, values: Values, region: Region, y: float) -> list[str]:
 
 def _key(height: float, *, harmonised: bool) -> list[str]:
     y = height - 4.0
-    shapes = [svg.circle(LABELS_MM, y - 0.8, 0.85, INK)]
-    shapes.append(svg.text(LABELS_MM + 1.8, y, "as measured", size=2.2, colour=FAINT))
+    shapes = [svg.circle(KEY_MM, y - 0.8, 0.85, INK)]
+    shapes.append(svg.text(KEY_MM + 1.8, y, "as measured", size=2.2, colour=FAINT))
     if harmonised:
-        shapes.append(svg.diamond(LABELS_MM + 17, y - 0.8, 1.0, HARMONISED))
-        shapes.append(svg.text(LABELS_MM + 18.8, y, "harmonised", size=2.2, colour=FAINT))
-    shapes.append(svg.outline(LABELS_MM - 1.4, y + 1.6, 2.4, 1.4, NORMAL))
+        shapes.append(svg.diamond(KEY_MM + 17, y - 0.8, 1.0, HARMONISED))
+        shapes.append(svg.text(KEY_MM + 18.8, y, "harmonised", size=2.2, colour=FAINT))
+    shapes.append(svg.outline(KEY_MM - 1.4, y + 1.6, 2.4, 1.4, NORMAL))
     words = "dashed: technique differs or was not checked"
-    shapes.append(svg.text(LABELS_MM + 1.8, y + 3.0, words, size=2.2, colour=FAINT))
+    shapes.append(svg.text(KEY_MM + 1.8, y + 3.0, words, size=2.2, colour=FAINT))
     return shapes

@@ -10,6 +10,29 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+FILES_OF_A_RUN = [
+    "feature_map.nii.gz",
+    "features.npz",
+    "key_images.npz",
+    "laa_map.nii.gz",
+    "lungs.nii.gz",
+    "patches.csv",
+    "patches.parquet",
+    "qc.png",
+    "regions.csv",
+    "regions.parquet",
+    "report.html",
+    "report.pdf",
+    "result.json",
+]
+FILES_OF_A_JOB = [
+    *FILES_OF_A_RUN,
+    "view.nii.gz",
+    "view_low.nii.gz",
+    "view_lungs.nii.gz",
+]  # the page's as well
+
+
 START_WITHIN_S = 60.0
 
 

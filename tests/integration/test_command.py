@@ -10,31 +10,7 @@ import time
 
 import pytest
 
-from integration.serving import children_of, wait_until
-
-FILES = sorted(
-    [
-        "feature_map.nii.gz",
-        "features.npz",
-        "key_images.npz",
-        "laa_map.nii.gz",
-        "lungs.nii.gz",
-        "patches.csv",
-        "patches.parquet",
-        "qc.png",
-        "regions.csv",
-        "regions.parquet",
-        "report.html",
-        "report.pdf",
-        "result.json",
-    ]
-)
-
-OF_THE_PAGE = [
-    "view.nii.gz",
-    "view_low.nii.gz",
-    "view_lungs.nii.gz",
-]  # made by a service
+from integration.serving import FILES_OF_A_JOB, FILES_OF_A_RUN, children_of, wait_until
 
 
 def start(*arguments, **options):
@@ -53,7 +29,7 @@ def test_extract_writes_all_outputs_and_replaces_only_its_own(study, library, tm
     out, timings = tmp_path / "out", tmp_path / "timings.json"
     status, shown, _ = dras("extract", str(study), "-o", str(out), "--timings", str(timings), "--json")
     assert status == 0
-    assert sorted(path.name for path in out.iterdir()) == FILES
+    assert sorted(path.name for path in out.iterdir()) == FILES_OF_A_RUN
     assert json.loads(shown) == json.loads((out / "result.json").read_text())
     assert json.loads(timings.read_text())["total"] > 0
     (out / "notes.txt").write_text("mine")
@@ -116,7 +92,7 @@ def test_the_demo_runs_the_main_job_and_ends_everything_it_started(study, librar
     (service,) = children_of(process.pid)
     shown, errors = process.communicate(timeout=180)
     assert process.returncode == 0, errors
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(FILES + OF_THE_PAGE)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES_OF_A_JOB
     assert shown.index("UNTRAINED_WEIGHTS") < shown.index("Regional scores")
     assert children_of(service) == []
     assert not [path for path in temporary.iterdir() if path.name.startswith("dras")]

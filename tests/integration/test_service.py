@@ -20,27 +20,9 @@ from dras_model.encoder.runtime import Encoder
 from dras_model.library import open_atlas, open_bundle
 from dras_model.pipeline import extract
 from dras_model.results.codes import CODES, Kind
-from integration.serving import Serving, is_alive, wait_until
+from integration.serving import FILES_OF_A_JOB, Serving, is_alive, wait_until
 
 JOB_WITHIN_S = 180.0
-FILES = [
-    "feature_map.nii.gz",
-    "features.npz",
-    "key_images.npz",
-    "laa_map.nii.gz",
-    "lungs.nii.gz",
-    "patches.csv",
-    "patches.parquet",
-    "qc.png",
-    "regions.csv",
-    "regions.parquet",
-    "report.html",
-    "report.pdf",
-    "result.json",
-    "view.nii.gz",
-    "view_low.nii.gz",
-    "view_lungs.nii.gz",
-]
 
 
 @pytest.fixture
@@ -86,7 +68,7 @@ def test_a_study_over_http_gives_the_numbers_of_the_pipeline_itself(client, stud
         expected.scores,
         expected.warnings,
     )
-    assert [path.name for path in job.download(tmp_path)] == FILES
+    assert [path.name for path in job.download(tmp_path)] == FILES_OF_A_JOB
     assert json.loads((tmp_path / "result.json").read_text()) == result.model_dump(mode="json")
     with np.load(tmp_path / "features.npz") as ours, np.load(folder / "features.npz") as theirs:
         assert set(ours) == set(theirs)
@@ -178,7 +160,7 @@ def test_submit_prints_the_result_as_json_and_saves_the_files(serving, study, tm
     done = dras("submit", str(study), "--url", serving.url, "-o", str(tmp_path / "out"), "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["status"] == "succeeded_with_warnings"
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES_OF_A_JOB
 
 
 def test_submit_of_a_rejected_study_ends_with_its_code_and_status_three(serving, tmp_path):

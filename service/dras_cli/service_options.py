@@ -21,6 +21,7 @@ DEFAULT_URL = "http://127.0.0.1:8042"  # where `dras serve` listens unless told 
 # How much trouble is borne: somebody waits for the answer to a question; an upload may outlast a restart.
 _QUESTION_S = 10.0
 UPLOAD_S = 60.0
+GREETING_S = 5.0  # an address where nobody listens is more often mistyped than being restarted
 _COMPLETION_S = 2.0
 _MOST_COMPLETIONS = 50
 

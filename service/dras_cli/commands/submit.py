@@ -8,7 +8,7 @@ import click
 from dras_cli.commands.jobs import show_jobs
 from dras_cli.options import AnyPath, json_option
 from dras_cli.progress import job_bar, upload_bar
-from dras_cli.service_options import UPLOAD_S, Service, Wishes, service_options, wish_options
+from dras_cli.service_options import GREETING_S, UPLOAD_S, Service, Wishes, service_options, wish_options
 from dras_cli.tables import print_result
 from dras_model.outputs.folder import new_folder
 
@@ -41,6 +41,9 @@ def submit(
     with ExitStack() as ending:
         client = ending.enter_context(service.open(retry_for_s=UPLOAD_S))
         folder = None if out is None else ending.enter_context(new_folder(out, overwrite=force))
+        if path.exists():  # what is not there is refused without asking anybody
+            with service.open(retry_for_s=GREETING_S) as first:
+                first.health()
         with upload_bar() as on_upload:
             job = client.submit(
                 path,

@@ -6,7 +6,7 @@ from dras_cli.main import main
 
 
 def test_a_service_that_is_not_there_is_status_five(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("dras_cli.commands.submit.UPLOAD_S", 0.1)
+    monkeypatch.setattr("dras_cli.commands.submit.GREETING_S", 0.1)
     (tmp_path / "study.zip").write_bytes(b"PK")
     assert main(["submit", str(tmp_path / "study.zip"), "--url", "http://127.0.0.1:9", "--json"]) == 5
     assert json.loads(capsys.readouterr().err)["error"]["code"] == "SERVICE_UNREACHABLE"

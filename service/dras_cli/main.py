@@ -30,6 +30,7 @@ _COMMANDS = {
     "atlas": Entry("dras_cli.commands.atlas:atlas", "Import, list and show atlases."),
     "model": Entry("dras_cli.commands.model:model", "Make, import, verify and show model bundles."),
     "keys": Entry("dras_cli.commands.keys:keys", "Make, list and revoke the keys of a service."),
+    "tenants": Entry("dras_cli.commands.tenants:tenants", "List a service's tenants and limit them."),
     "audit": Entry("dras_cli.commands.audit:audit", "Verify and export a service's audit log."),
     "doctor": Entry(
         "dras_cli.commands.doctor:doctor", "Check a service's surroundings; a cure for each fault."

@@ -30,12 +30,6 @@ class PowerLaw:
     n_sizes: int
 
 
-def cluster_sizes(low: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Sizes in voxels (n,) of the face-connected pieces of a mask (z, y, x)."""
-    at = np.flatnonzero(low)
-    return sizes_by_group(at, np.ones(len(at), dtype=np.uint8), low.shape, n_groups=1)[0]
-
-
 def sizes_by_group(
     at: NDArray[np.intp], group: NDArray[np.uint8], shape: tuple[int, ...], *, n_groups: int
 ) -> list[NDArray[np.int64]]:

@@ -23,6 +23,7 @@ class Action(StrEnum):
     WEBHOOK_REMOVE = "webhook.remove"
     KEY_CREATE = "key.create"
     KEY_REVOKE = "key.revoke"
+    TENANT_LIMIT = "tenant.limit"
     LOGIN_FAIL = "login.fail"
     SERVICE_START = "service.start"
     SERVICE_STOP = "service.stop"

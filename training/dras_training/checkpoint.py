@@ -1,12 +1,12 @@
 """Checkpoints: everything that shapes the next step, in one file that is there whole or not at all.
 
 Ten steps are five, a checkpoint, and five: to the bit, on a CPU. Batches, views and the order of keys are functions
-of seed and step (`sampling`, `method`), so that the step's number is their state; generators of torch, NumPy and
-Python are kept all the same, for whatever a later network draws from them.
+of seed and step (`sampling`, `method`), so that the step's number is their state; generators of torch and NumPy are
+kept all the same, for whatever a later network draws from them. Python's own is not: every thread of a process draws
+from it, a retry's jitter as well, so that its state says nothing about a training.
 """
 
 import os
-import random
 from pathlib import Path
 from typing import Any
 
@@ -91,19 +91,16 @@ def restore(content: dict[str, Any], method: Method, optimiser: Optimizer) -> in
 
 def seed_generators(seed: int) -> None:
     """Begin a training with generators that do not depend on what the process did before."""
-    random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002  the one that libraries share
     torch.manual_seed(seed)
 
 
 def _generators() -> dict[str, Any]:
-    version, words, gauss = random.getstate()
     name, keys, place, has_gauss, cached = np.random.get_state()  # noqa: NPY002  the one that libraries share
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         "numpy": [str(name), torch.from_numpy(np.asarray(keys).astype(np.int64)), place, has_gauss, cached],
-        "python": [version, list(words), gauss],
     }
 
 
@@ -113,8 +110,6 @@ def _set_generators(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
-    version, words, gauss = state["python"]
-    random.setstate((version, tuple(words), gauss))
 
 
 def _impossible(run: Path, reason: str) -> SetupRefused:

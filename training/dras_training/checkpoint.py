@@ -2,8 +2,8 @@
 
 Ten steps are five, a checkpoint, and five: to the bit, on a CPU. Batches, views and the order of keys are functions
 of seed and step (`sampling`, `method`), so that the step's number is their state; generators of torch and NumPy are
-kept all the same, for whatever a later network draws from them. Python's own is not: every thread of a process draws
-from it, a retry's jitter as well, so that its state says nothing about a training.
+kept all the same, for whatever a later network draws from them. Python's own is not: every thread of a process may
+draw from it, the jitter of a retry as well, so that its state says nothing about a training.
 """
 
 import os

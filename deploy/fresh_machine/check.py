@@ -1,8 +1,8 @@
 """Runs make's targets in a Debian root that has never seen the project: `make fresh-machine`.
 
 The root is made by debootstrap and holds Debian's minimum, Python, make and git. A clone of HEAD goes in, and the
-targets run by chroot, as root, in namespaces of their own: mounts and processes are gone when they end. Whatever they
-need they must fetch themselves, from where this machine's own apt and pip are told to: the mirror is taken from apt,
+targets run by chroot, as root, in namespaces of their own: mounts and processes are gone when they end. What they
+need they must fetch themselves, from where this machine's apt and pip are told to: the mirror is taken from apt,
 pip's options are handed on as variables, and files that they name are bound read-only. The bare root is kept in
 --cache. Leaves out what chroot cannot show: another kernel, and hardware.
 """
@@ -16,13 +16,16 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 HAS = ("python3", "make", "git")
 CLONE = "/root/dras"
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+HOST = (
+    "/host"  # where files of this machine are in the root: at their own places they would stand in apt's way
+)
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
 KEPT_LINES = 5  # of what each target printed last
 
 
@@ -86,7 +89,7 @@ def clone(root: Path) -> None:
     subprocess.run(
         ["chroot", root, "git", "clone", "--quiet", "/root/dras.bundle", CLONE],
         check=True,
-        env={"PATH": PATH, "HOME": "/root"},
+        env=ENVIRONMENT,
     )
     bundle.unlink()
 
@@ -104,7 +107,7 @@ def run(root: Path, words: Sequence[str]) -> dict[str, object]:
     lines: list[str] = []
     with subprocess.Popen(
         enter(root, read_only=named_files(pip.values()), words=("make", "-C", CLONE, *words)),
-        env={"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8"} | pip,
+        env=ENVIRONMENT | {name: in_the_root(value) for name, value in pip.items()},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -125,8 +128,8 @@ def enter(root: Path, *, read_only: Sequence[Path], words: Sequence[str]) -> lis
         *(f"mount --rbind /{name} {root}/{name}" for name in ("dev", "sys")),
     ]
     steps += [f"mount -t proc proc {root}/proc", f"mount -t tmpfs tmpfs {root}/tmp"]
-    for path in (*read_only, Path("/etc/resolv.conf")):
-        place = root / path.relative_to("/")
+    places = {path: root / HOST.strip("/") / path.relative_to("/") for path in read_only}
+    for path, place in (places | {Path("/etc/resolv.conf"): root / "etc/resolv.conf"}).items():
         if path.is_dir():
             place.mkdir(parents=True, exist_ok=True)
         else:
@@ -143,17 +146,13 @@ def enter(root: Path, *, read_only: Sequence[Path], words: Sequence[str]) -> lis
 def pip_variables() -> dict[str, str]:
     """Return this machine's configuration of pip as the variables that say the same."""
     told = subprocess.check_output([sys.executable, "-m", "pip", "config", "list"], text=True)
-    # Files come before variables: what is told later counts.
-    return dict(_variables(re.findall(r"^[^\s=]*?\.([\w-]+)=(.+)$", told, re.MULTILINE)))
-
-
-def _variables(options: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    for name, value in options:
-        yield f"PIP_{name.upper().replace('-', '_')}", str(ast.literal_eval(value))
+    # Files come before variables, so that what is told later counts.
+    options = re.findall(r"^[^\s=]*?\.([\w-]+)=(.+)$", told, re.MULTILINE)
+    return {f"PIP_{name.upper().replace('-', '_')}": str(ast.literal_eval(value)) for name, value in options}
 
 
 def named_files(values: Iterable[str]) -> list[Path]:
-    """Return the files and folders of this machine that options name; a folder of packages with what lies beside."""
+    """Return the files and folders of this machine that options name."""
     paths = set()
     for word in " ".join(values).split():
         if word.startswith("file://"):
@@ -161,6 +160,11 @@ def named_files(values: Iterable[str]) -> list[Path]:
         elif word.startswith("/"):
             paths.add(Path(word))
     return sorted(path for path in paths if path.exists())
+
+
+def in_the_root(value: str) -> str:
+    """Return an option with its files where they are in the root."""
+    return re.sub(r"(^|\s)(file://)?/", rf"\1\2{HOST}/", value)
 
 
 def say(line: str) -> None:

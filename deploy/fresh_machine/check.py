@@ -12,6 +12,7 @@ import ast
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -50,7 +51,7 @@ def main() -> None:
         subprocess.run(["cp", "-a", "--reflink=auto", bare, root], check=True)
         clone(root)
     try:
-        runs = [run(root, target.split()) for target in options.targets]
+        runs = [run(root, shlex.split(target)) for target in options.targets]
     finally:
         if not options.keep:
             shutil.rmtree(root)

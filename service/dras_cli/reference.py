@@ -52,7 +52,9 @@ def _section(name: str, command: click.Command) -> Iterator[str]:
     context = click.Context(command, info_name=name)
     yield f"`{' '.join([name, *command.collect_usage_pieces(context)])}`"
     yield ""
-    options = (each for each in command.params if isinstance(each, click.Option))  # arguments are in the usage
+    options = (
+        each for each in command.params if isinstance(each, click.Option)
+    )  # arguments are in the usage
     rows = [record for each in options if (record := each.get_help_record(context))]
     if rows:
         yield from ("| option | |", "|---|---|")

@@ -7,6 +7,7 @@ DICOMweb is in the conformance statement, and is not in the document.
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,23 @@ from dras_service.store.store import Store
 
 _HEAD = """# HTTP addresses
 
-Printed by `make docs` from the OpenAPI document that a running service has at `/openapi.json`; edit the routes. How the parts
-go together is told by [the HTTP interface](http-api.md), what each error's code means by [codes](codes.md).
+Printed by `make docs` from the OpenAPI document that a running service has at `/openapi.json`; edit the routes. How
+the parts go together is told by [the HTTP interface](http-api.md), what each error's code means by [codes](codes.md).
 """
-_SHOWN = ("JobView", "ArtifactView", "NeighbourView", "Validation", "BundleView", "WebhookView", "Readiness", "Problem")
+_SHOWN = (
+    "JobView",
+    "ArtifactView",
+    "NeighbourView",
+    "Validation",
+    "BundleView",
+    "WebhookView",
+    "Readiness",
+    "Problem",
+)
 _Schema = Mapping[str, Any]
 
 
+@cache
 def document() -> dict[str, Any]:
     """Return the OpenAPI document of a gateway that is made for it, and never serves."""
     with tempfile.TemporaryDirectory(prefix="dras-reference-") as folder:
@@ -91,7 +102,14 @@ def _answer(answer: _Schema) -> str:
 
 
 def _fields(name: str, schema: _Schema) -> Iterator[str]:
-    yield from (f"### {name}", "", _line(schema.get("description", "")), "", "| field | values | |", "|---|---|---|")
+    yield from (
+        f"### {name}",
+        "",
+        _line(schema.get("description", "")),
+        "",
+        "| field | values | |",
+        "|---|---|---|",
+    )
     for field, kind in schema["properties"].items():
         yield f"| `{field}` | {_kind(kind)} | {_line(kind.get('description', ''))} |"
     yield ""

@@ -50,13 +50,13 @@ def main() -> None:
         shutil.rmtree(root, ignore_errors=True)
         subprocess.run(["cp", "-a", "--reflink=auto", bare, root], check=True)
         clone(root)
+    commit = commit_in(root)
     try:
         runs = [run(root, shlex.split(target)) for target in options.targets]
     finally:
         if not options.keep:
             shutil.rmtree(root)
     if options.json:
-        commit = git("rev-parse", "--short", "HEAD")
         kept = {"suite": options.suite, "has": HAS, "commit": commit, "runs": runs}
         options.json.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", "utf-8")
     sys.exit(max(int(entry["status"] != 0) for entry in runs))
@@ -86,18 +86,17 @@ def apt_mirror() -> str:
 def clone(root: Path) -> None:
     """Put a clone of HEAD into the root, made there by its own git."""
     bundle = root / "root/dras.bundle"
-    git("bundle", "create", "--quiet", str(bundle), "HEAD")
+    subprocess.run(["git", "-C", REPOSITORY, "bundle", "create", "--quiet", bundle, "HEAD"], check=True)
     subprocess.run(
-        ["chroot", root, "git", "clone", "--quiet", "/root/dras.bundle", CLONE],
-        check=True,
-        env=ENVIRONMENT,
+        ["chroot", root, "git", "clone", "--quiet", "/root/dras.bundle", CLONE], check=True, env=ENVIRONMENT
     )
     bundle.unlink()
 
 
-def git(*words: str) -> str:
-    """Run git in the repository; return what it printed."""
-    return subprocess.check_output(["git", "-C", str(REPOSITORY), *words], text=True).strip()
+def commit_in(root: Path) -> str:
+    """Return what was cloned into the root."""
+    words = ("chroot", root, "git", "-C", CLONE, "rev-parse", "--short", "HEAD")
+    return subprocess.check_output(words, text=True, env=ENVIRONMENT).strip()
 
 
 def run(root: Path, words: Sequence[str]) -> dict[str, object]:

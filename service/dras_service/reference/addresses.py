@@ -21,8 +21,9 @@ from dras_service.store.store import Store
 
 _HEAD = """# HTTP addresses
 
-Printed by `make docs` from the OpenAPI document that a running service has at `/openapi.json`; edit the routes. How
-the parts go together is told by [the HTTP interface](http-api.md), what each error's code means by [codes](codes.md).
+Printed by `make docs` from the OpenAPI document that a running service has at `/openapi.json`; edit the routes.
+How the parts go together is told by [the HTTP interface](http-api.md), what an error's code means by
+[codes](codes.md).
 """
 _SHOWN = (
     "JobView",

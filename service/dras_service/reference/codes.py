@@ -10,9 +10,9 @@ from dras_service.doctor.faults import FAULTS
 
 _HEAD = """# Codes
 
-Printed by `make docs` from the tables of codes; edit them there. A code keeps its name and its meaning for good. What
-stands in braces is filled in with numbers and names, never with anything of the patient. Alerts and their cures are in
-the [run-book](operations.md#alerts).
+Printed by `make docs` from the tables of codes; edit them there. A code keeps its name and its meaning for good.
+What stands in braces is filled in with numbers and names, never with anything of the patient. Alerts and their
+cures are in the [run-book](operations.md#alerts).
 """
 _KINDS = {
     Kind.REFUSAL: "## Refusals\n\nThe study is refused: exit status 3, a job that ends as `rejected`.",
@@ -32,8 +32,9 @@ def reference() -> str:
     lines += ["## Doctor", "", "What `dras doctor` finds; advice leaves its exit status 0.", ""]
     lines += ["| code | sentence | cure |", "|---|---|---|", *_of_the_doctor(), "", "## At the start", ""]
     lines += [
-        "A process of the service that does not start ends with status 4 and a sentence that names the variable, the",
-        "file or the package and what to do about it ([decision 0067](decisions/0067-who-does-not-start-says-why.md)).",
+        "A process of the service that does not start ends with status 4 and a sentence that names the variable,",
+        "the file or the package and what to do about it",
+        "([decision 0067](decisions/0067-who-does-not-start-says-why.md)).",
     ]
     return "\n".join(lines) + "\n"
 

@@ -55,7 +55,11 @@ class Reader:
         dras = programs / "dras"
         dras.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dras_cli.main "$@"\n')
         dras.chmod(0o755)
-        self.environment = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}", "DRAS_URL": url}
+        self.environment = os.environ | {
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "DRAS_URL": url,
+            "DRAS_API_KEY": "one that nobody asks for",
+        }
 
     def read(self, page: Path, written: Mapping[str, str] = MappingProxyType({})) -> None:
         for block in to_run(page):
@@ -105,12 +109,6 @@ def reader(tutorial, tmp_path) -> Reader:
     return made
 
 
-def pack(folder: Path) -> None:
-    with zipfile.ZipFile(folder / "study.zip", "w") as archive:
-        for path in sorted((folder / "STUDY").iterdir()):
-            archive.write(path, path.name)
-
-
 def for_the_interface(folder: Path) -> None:
     """What is no study costs no computing; that it is taken is what the page shows."""
     with zipfile.ZipFile(folder / "study.zip", "w") as archive:
@@ -151,7 +149,7 @@ def for_pacs(folder: Path) -> None:
 
 
 NEEDS: dict[str, Callable[[Path], None]] = {
-    "README.md": pack,
+    "README.md": for_the_interface,
     "batch.md": for_batch,
     "http-api.md": for_the_interface,
     "model-bundle.md": for_bundles,

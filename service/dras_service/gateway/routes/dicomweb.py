@@ -41,12 +41,12 @@ PREFIX = "/dicom-web"
 UID = r"^[0-9.]{1,64}$"
 _DICOM = b"application/dicom"
 _BLOCK = 1 << 18
-_MOST = 100
+MOST_FOUND = 100
 _MOST_OFFSET = 1_000_000_000  # what every database takes for a number
 _NO_CONTENT = 204
 
 Uid = Annotated[str, Path(pattern=UID)]
-Limit = Annotated[int, Query(ge=1, le=_MOST)]
+Limit = Annotated[int, Query(ge=1, le=MOST_FOUND)]
 Offset = Annotated[int, Query(ge=0, le=_MOST_OFFSET)]
 
 
@@ -91,39 +91,48 @@ def results_of_router(parts: DicomWeb) -> APIRouter:
 
 def _add_searches(router: APIRouter, results: Results) -> None:
     @router.get("/studies")
-    def find_studies(caller: Reader, search: Searched, limit: Limit = _MOST, offset: Offset = 0) -> Response:
+    def find_studies(
+        caller: Reader, search: Searched, limit: Limit = MOST_FOUND, offset: Offset = 0
+    ) -> Response:
         found = studies_found(results, search, tenant=caller.tenant, limit=limit, offset=offset)
         return _listed(map(study_entry, found))
 
     @router.get("/series")
-    def find_series(caller: Reader, search: Searched, limit: Limit = _MOST, offset: Offset = 0) -> Response:
+    def find_series(
+        caller: Reader, search: Searched, limit: Limit = MOST_FOUND, offset: Offset = 0
+    ) -> Response:
         found = series_found(results, search, tenant=caller.tenant)
         return _listed(map(series_entry, islice(found, offset, offset + limit)))
 
     @router.get("/studies/{study}/series")
     def find_series_of_study(
-        caller: Reader, study: Uid, search: Searched, limit: Limit = _MOST, offset: Offset = 0
+        caller: Reader, study: Uid, search: Searched, limit: Limit = MOST_FOUND, offset: Offset = 0
     ) -> Response:
         found = series_found(results, search, tenant=caller.tenant, within=study)
         return _listed(map(series_entry, islice(found, offset, offset + limit)))
 
     @router.get("/instances")
     def find_instances(
-        caller: Reader, search: Searched, limit: Limit = _MOST, offset: Offset = 0
+        caller: Reader, search: Searched, limit: Limit = MOST_FOUND, offset: Offset = 0
     ) -> Response:
         found = objects_found(results, search, tenant=caller.tenant)
         return _listed(map(instance_entry, islice(found, offset, offset + limit)))
 
     @router.get("/studies/{study}/instances")
     def find_instances_of_study(
-        caller: Reader, study: Uid, search: Searched, limit: Limit = _MOST, offset: Offset = 0
+        caller: Reader, study: Uid, search: Searched, limit: Limit = MOST_FOUND, offset: Offset = 0
     ) -> Response:
         found = objects_found(results, search, tenant=caller.tenant, within=study)
         return _listed(map(instance_entry, islice(found, offset, offset + limit)))
 
     @router.get("/studies/{study}/series/{series}/instances")
     def find_instances_of_series(
-        caller: Reader, study: Uid, series: Uid, search: Searched, limit: Limit = _MOST, offset: Offset = 0
+        caller: Reader,
+        study: Uid,
+        series: Uid,
+        search: Searched,
+        limit: Limit = MOST_FOUND,
+        offset: Offset = 0,
     ) -> Response:
         found = objects_found(results, search, tenant=caller.tenant, within=study)
         of_series = (each for each in found if each.series_uid == series)

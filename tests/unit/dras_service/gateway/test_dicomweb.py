@@ -175,11 +175,108 @@ def test_what_has_not_the_form_of_a_uid_is_not_given_back():
     assert (item["ReferencedSOPInstanceUID"], item["ReferencedSOPClassUID"]) == ([], ["1.2"])
 
 
+def work_item(study_uid: str = "1.2", **words) -> dict:
+    """A data set by tags, its values as a manager sends them."""
+    item = {"00404021": {"vr": "SQ", "Value": [{"0020000D": {"vr": "UI", "Value": [study_uid]}}]}}
+    return item | {tag.lstrip("t"): {"Value": [value]} for tag, value in words.items()}
+
+
+@pytest.fixture
+def worklist(client, made, parts):
+    """Two items that wait and one whose run is done, each of its own study and station."""
+    for study in ("1.1", "1.2", "1.3"):
+        made(study, f"{study}.1")
+    station = {"00080100": {"Value": ["NODE1"]}, "00080104": {"Value": ["First"]}}
+    for uid, words in (
+        ("2.1", {"t00741204": "Densitometry [urgent]", "t00741200": "HIGH"}),
+        ("2.2", {"t00404025": station, "t00404005": "20261128101500", "t00741200": "LOW"}),
+        ("2.3", {}),
+    ):
+        study = uid.replace("2.", "1.")
+        parts.clock.now += 1
+        asked = client.post(f"/dicom-web/workitems?workitem={uid}", json=work_item(study, **words))
+        assert (asked.status_code, "Warning" in asked.headers) == (201, False)
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("", ["2.3", "2.2", "2.1"]),
+        ("ProcedureStepState=SCHEDULED&limit=1&offset=1", ["2.2"]),
+        ("00741000=COMPLETED", []),
+        ("00741000=COMPLETED,SCHEDULED&SOPInstanceUID=2.1", ["2.1"]),
+        ("ProcedureStepState=NO SUCH", []),
+        ("00404021.0020000D=1.2", ["2.2"]),
+        ("ProcedureStepLabel=*[urgent]", ["2.1"]),
+        ("00404025.00080100=NODE?", ["2.2"]),
+        ("ScheduledProcedureStepPriority=HIGH", ["2.1"]),
+        ("ScheduledProcedureStepStartDateTime=20261128-20261128", ["2.2"]),
+    ],
+)
+def test_work_items_are_found_by_what_is_known_of_them(client, worklist, asked, found):
+    answer = client.get(f"/dicom-web/workitems?{asked}")
+    assert answer.status_code == (200 if found else 204)
+    assert [each["00080018"]["Value"][0] for each in (answer.json() if found else [])] == found
+
+
+def test_a_work_item_is_changed_while_it_waits_and_then_no_more(client, worklist, parts):
+    path = "/dicom-web/workitems/2.3"
+    patient = {"t00100010": {"Alphabetic": "DOE^JANE"}}
+    answer = client.post(path, json=[work_item(t00741200="HIGH", t00741202="Ward 5", **patient)])
+    assert answer.status_code == 422  # the study of an item stays
+    change = {"00741200": {"Value": ["HIGH"]}, "00741202": {"Value": ["Ward 5"]}}
+    assert client.post(path, json=change).headers.get("Warning") is None
+    told = client.post(path, json={"00100010": {"Value": [patient]}}).headers["Warning"]
+    assert told.endswith('"The Workitem was updated with modifications."')
+    (shown,) = client.get(path).json()
+    assert [shown[tag]["Value"][0] for tag in ("00741200", "00741202", "00741000")] == [
+        "HIGH",
+        "Ward 5",
+        "SCHEDULED",
+    ]
+    assert "DOE" not in client.get("/dicom-web/workitems").text
+    for first in ("2.1", "2.3"):  # of two that are urgent, the older
+        claim = parts.store.leases.claim(owner="me", lease_s=60.0)
+        assert claim.job_id == parts.store.workitems.find(first, tenant="default").job.id
+    answer = client.post(path, json=change)
+    assert (answer.status_code, "Transaction UID" in answer.headers["Warning"]) == (409, True)
+    assert client.post("/dicom-web/workitems/9.9", json=change).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[]",
+        "{",
+        "[" * 5000,
+        '{"00741000": {"Value": ["COMPLETED"]}}',
+        '{"00741200": {"Value": ["AT ONCE"]}}',
+        '{"00741204": {"Value": ["two\\nlines"]}}',
+        '{"00741204": {"Value": [7]}}',
+        '{"00404005": {"Value": ["tomorrow"]}}',
+    ],
+)
+def test_what_is_no_change_of_a_work_item_is_refused(client, worklist, body):
+    answer = client.post("/dicom-web/workitems/2.1", content=body)
+    assert answer.json()["errors"] == [{"field": "body", "rule": "workitem"}]
+
+
+def test_a_work_item_that_a_crash_left_without_its_name_is_made_when_it_is_asked_for_again(
+    client, made, parts, monkeypatch
+):
+    made("1.2", "1.2.1")
+    with monkeypatch.context() as patched:
+        patched.setattr(type(parts.store.workitems), "add", lambda *_, **__: 1 / 0)
+        assert client.post("/dicom-web/workitems?workitem=1.7", json=work_item()).status_code == 500
+    asked = [client.post("/dicom-web/workitems?workitem=1.7", json=work_item()).status_code for _ in range(2)]
+    assert asked == [201, 409]
+    assert len(parts.store.jobs.of_study("1.2", tenant="default")) == 2
+
+
 def test_retrievals_and_work_items_are_recorded_with_their_job(client, made, parts):
     job = made("1.2", "1.2.1")
     client.get("/dicom-web/studies/1.2")
-    item = {"00404021": {"vr": "SQ", "Value": [{"0020000D": {"vr": "UI", "Value": ["1.2"]}}]}}
-    asked = [client.post("/dicom-web/workitems?workitem=1.7", json=item).status_code for _ in range(2)]
+    asked = [client.post("/dicom-web/workitems?workitem=1.7", json=work_item()).status_code for _ in range(2)]
     assert asked == [201, 409]
     (run,) = (each.id for each in parts.store.jobs.of_study("1.2", tenant="default") if each.id != job)
     client.post("/dicom-web/workitems/1.7/cancelrequest")

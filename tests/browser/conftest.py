@@ -19,7 +19,7 @@ from integration.serving import Serving, wait_until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (dras[dev])")
 
-JOB_WITHIN_S = 300.0
+JOB_WITHIN_S = 600.0
 CHROMIUM = shutil.which("chromium")
 # What a browser would ask of the world by itself is switched off; pictures are drawn by the processor.
 SWITCHES = [

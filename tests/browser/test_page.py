@@ -140,7 +140,7 @@ def test_two_scans_move_under_one_cursor_by_the_keyboard(
     look = tab.page.get_by_role("button", name="Look at both scans")
     look.focus()
     tab.page.keyboard.press("Enter")
-    tab.page.locator(".pair output.reading span").nth(1).wait_for()
+    tab.page.locator(".pair output.reading span").nth(1).wait_for(timeout=180_000)  # two more canvases
     tab.page.get_by_text("One cursor in both:").wait_for()
     baseline, here = (tab.page.locator(".pair canvas").nth(n) for n in (0, 1))
     slider = tab.page.locator("#slice-pair-axial")

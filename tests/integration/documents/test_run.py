@@ -58,6 +58,7 @@ class Reader:
         self.environment = os.environ | {
             "PATH": f"{programs}:{os.environ['PATH']}",
             "DRAS_URL": url,
+            "DRAS": url,  # what pages of curl call it
             "DRAS_API_KEY": "one that nobody asks for",
         }
 
@@ -80,7 +81,13 @@ class Reader:
             assert not any(statuses), f"{where}: {statuses}"
             return
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", text],
+            [
+                "bash",
+                "-euo",
+                "pipefail",
+                "-c",
+                text.replace("curl ", "curl --silent --show-error --fail-with-body "),
+            ],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,

@@ -6,6 +6,7 @@ from dras_model.imaging.atlas import LEFT, RIGHT, Atlas
 from dras_model.imaging.phantom import PhantomSpec, make_phantom
 from dras_model.imaging.registration import Alignment, align
 from dras_model.imaging.volume import Grid, LabelMap
+from dras_model.results.codes import Code
 from dras_model.results.errors import StudyRefused
 
 
@@ -134,8 +135,9 @@ def test_one_lung_is_enough_and_is_not_mirrored(atlas: Atlas) -> None:
 
 def test_no_lung_is_refused(atlas: Atlas) -> None:
     empty = LabelMap(np.zeros((50, 50, 50), np.uint8), Grid((50, 50, 50), atlas.lungs.grid.affine))
-    with pytest.raises(StudyRefused, match="neither lung"):
+    with pytest.raises(StudyRefused, match="neither lung") as refused:
         align(atlas, empty)
+    assert refused.value.code is Code.REGISTRATION_FAILED
 
 
 def test_right_is_never_matched_with_left(atlas: Atlas) -> None:

@@ -1,0 +1,164 @@
+"""`dras train finetune`: the encoder itself trained on, for the user's own ends.
+
+What computes is loaded when it is called.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dras_cli.options import AnyPath, FiniteRange, json_option
+from dras_cli.progress import long_bar
+from dras_model.encoder.bundle import Bundle
+from dras_model.encoder.heads import MOST_COHORT, MOST_UNIT
+from dras_model.encoder.weights import EncoderWeights
+from dras_model.library import find_atlas, load_bundle
+
+if TYPE_CHECKING:
+    from dras_training.downstream.efficiency import Point
+
+_device = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+_threads = click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
+
+
+def _percents(_context: click.Context, _option: click.Parameter, text: str) -> tuple[float, ...]:
+    try:
+        percents = tuple(float(part) for part in text.split(","))
+    except ValueError as fault:
+        raise click.BadParameter("it takes numbers with commas between") from fault
+    if not all(0.0 < percent <= 100.0 for percent in percents):
+        raise click.BadParameter("percents lie above 0 and up to 100")
+    return percents
+
+
+@click.command("finetune")
+@click.argument("store", type=AnyPath)
+@click.option("--bundle", required=True, metavar="NAME|PATH", help="Bundle whose encoder is trained on.")
+@click.option("--table", required=True, type=AnyPath, help="CSV or Parquet with a column `subject`.")
+@click.option("--outcome", required=True, help="Column of the table.")
+@click.option(
+    "-o", "--out", required=True, type=AnyPath, help="Folder of the curve; goes on where it stopped."
+)
+@click.option(
+    "--as", "kind", type=click.Choice(["regression", "classification"]), help="By default as it looks."
+)
+@click.option(
+    "--percents", default="1,5,10,25,50,100", show_default=True, callback=_percents, help="Of the labels."
+)
+@click.option(
+    "--draws", type=click.IntRange(min=1), default=3, show_default=True, help="Of the labels, each."
+)
+@click.option(
+    "--held-out", metavar="COLUMN", help="1 for whom it is judged on; a quarter is drawn by default."
+)
+@click.option(
+    "--locations", type=click.IntRange(min=1), default=16, show_default=True, help="Patches a person."
+)
+@click.option("--steps", type=click.IntRange(min=1), default=100, show_default=True, help="Of each training.")
+@click.option("--rate", type=FiniteRange(min=0.0), default=3e-4, show_default=True, help="Of learning.")
+@click.option("--scratch-rate", type=FiniteRange(min=0.0), default=1e-3, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--keep", type=AnyPath, metavar="DIR", help="New bundle: the encoder trained on, with its heads."
+)
+@click.option("--cohort", help="With --keep: who was learnt from, in a few words.")
+@click.option("--name", help="With --keep: name of the new bundle; as its folder by default.")
+@click.option("--unit", default="", help="Unit of a number.")
+@_device
+@_threads
+@json_option
+def finetune(  # noqa: PLR0913 - one argument an option
+    *,
+    store: Path,
+    bundle: str,
+    table: Path,
+    outcome: str,
+    out: Path,
+    kind: Any,
+    percents: tuple[float, ...],
+    draws: int,
+    held_out: str | None,
+    keep: Path | None,
+    cohort: str | None,
+    name: str | None,
+    unit: str,
+    threads: int | None,
+    as_json: bool,
+    **course: Any,
+) -> None:
+    """Say how many labels an outcome takes: the encoder trained on, the same from scratch, a probe of it as it is.
+
+    STORE holds the people's patches (`dras train prepare`). Who is judged on is settled before anything else.
+    In OUT are curve.csv, curve.json and curve.png.
+    """
+    from dras_training.downstream.curve_files import PICTURE, write_curve  # noqa: PLC0415
+    from dras_training.downstream.efficiency import Curve, Journal, Split  # noqa: PLC0415
+    from dras_training.downstream.finetune import Course, Patients, people_of  # noqa: PLC0415
+    from dras_training.downstream.keeping import keep_tuned, require_names  # noqa: PLC0415
+    from dras_training.downstream.outcomes import read_outcome, read_table  # noqa: PLC0415
+    from dras_training.downstream.probe import targets_of  # noqa: PLC0415
+    from dras_training.store import PatchStore  # noqa: PLC0415
+
+    _check_kept(keep, cohort, unit)
+    _use(course["device"], threads)
+    opened = load_bundle(bundle)
+    atlas, weights = find_atlas(opened), _weights_of(opened)
+    held, read = PatchStore.open(store, atlas), read_table(table)
+    wanted = read_outcome(read, people_of(held, atlas), outcome, kind=kind)
+    if keep is not None:
+        require_names(read, [target for target, _ in targets_of(wanted)])
+    settled = Course(**course)
+    split = Split.told(wanted, read, held_out) if held_out else Split.drawn(wanted, seed=settled.seed)
+    curve = Curve(Patients(held, atlas, wanted, settled), weights, split, percents=percents, draws=draws)
+    journal = Journal(out, curve.question())
+    with long_bar("trainings") as heard:
+        curve.run(journal, heard=heard)
+    points = list(curve.points(journal))
+    write_curve(points, out, outcome=outcome, n_judged=len(split.judged))
+    _tell(points, as_json=as_json)
+    click.echo(f"The curve is in {out / PICTURE}.", err=True)
+    if keep is not None and cohort is not None:
+        made = keep_tuned(curve, opened, keep, cohort=cohort, unit=unit, name=name or keep.name)
+        click.echo(f"Heads in {keep}: {', '.join(head.name for head in made.heads)}.", err=True)
+
+
+def _check_kept(keep: Path | None, cohort: str | None, unit: str) -> None:
+    if (keep is None) != (cohort is None):
+        raise click.UsageError("An encoder is kept by --keep and --cohort together.")
+    if cohort is not None and not 1 <= len(cohort) <= MOST_COHORT:
+        raise click.UsageError(f"--cohort takes 1 to {MOST_COHORT} characters.")
+    if len(unit) > MOST_UNIT:
+        raise click.UsageError(f"--unit takes at most {MOST_UNIT} characters.")
+
+
+def _use(device: str, threads: int | None) -> None:
+    import torch  # noqa: PLC0415
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise click.UsageError("There is no CUDA device here.")
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def _weights_of(bundle: Bundle) -> EncoderWeights:
+    weights = bundle.weights()
+    if weights is None:
+        raise click.UsageError("This bundle serves only: it was made without weights.safetensors.")
+    return weights
+
+
+def _tell(points: "list[Point]", *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps([point.told() for point in points]))
+        return
+    for point in points:
+        reached, lead = point.performance, point.lead
+        behind = (
+            "" if lead is None else f"; pretrained {lead.value:+.3f} ({lead.low:+.3f} to {lead.high:+.3f})"
+        )
+        click.echo(
+            f"{point.n_labels} labels, {point.arm}: {point.measure} {reached.value:.3f} ({reached.low:.3f} to"
+            f" {reached.high:.3f}){behind}"
+        )

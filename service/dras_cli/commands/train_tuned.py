@@ -1,4 +1,4 @@
-"""`dras train finetune`: the encoder itself trained on, for the user's own ends.
+"""`dras train finetune`, `segment`, `label`: the encoder itself trained on, for the user's own ends.
 
 What computes is loaded when it is called.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dras_cli.options import AnyPath, FiniteRange, json_option
-from dras_cli.progress import long_bar
+from dras_cli.progress import long_bar, progress_bar
 from dras_model.encoder.bundle import Bundle
 from dras_model.encoder.heads import MOST_COHORT, MOST_UNIT
 from dras_model.encoder.weights import EncoderWeights
@@ -18,8 +18,16 @@ from dras_model.library import find_atlas, load_bundle
 
 if TYPE_CHECKING:
     from dras_training.downstream.efficiency import Point
+    from dras_training.downstream.segmenter import About
 
 _device = click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+_stride = click.option(
+    "--stride",
+    type=click.Choice(["8", "16", "32"]),
+    default="16",
+    show_default=True,
+    help="mm between tiles.",
+)
 _threads = click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
 
 
@@ -124,13 +132,147 @@ def finetune(  # noqa: PLR0913 - one argument an option
         click.echo(f"Heads in {keep}: {', '.join(head.name for head in made.heads)}.", err=True)
 
 
+@click.command("segment")
+@click.argument("source", type=AnyPath)
+@click.argument("out", type=AnyPath)
+@click.option("--bundle", required=True, metavar="NAME|PATH", help="Bundle whose encoder is trained on.")
+@click.option("--cohort", required=True, help="Who was learnt from, in a few words.")
+@click.option("--name", help="What it will be called; as its folder by default.")
+@click.option("--patches", type=click.IntRange(min=1), default=64, show_default=True, help="Of each case.")
+@click.option("--steps", type=click.IntRange(min=1), default=400, show_default=True)
+@click.option("--rate", type=FiniteRange(min=0.0), default=3e-4, show_default=True, help="Of the encoder.")
+@click.option(
+    "--scratch-rate", type=FiniteRange(min=0.0), default=1e-3, show_default=True, help="Of what is new."
+)
+@click.option(
+    "--scratch/--no-scratch", default=True, show_default=True, help="Judge the same from scratch, too."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--work", type=AnyPath, metavar="DIR", help="Patches of the cases; OUT-work by default.")
+@_stride
+@_device
+@_threads
+@json_option
+def segment(  # noqa: PLR0913 - one argument an option
+    *,
+    source: Path,
+    out: Path,
+    bundle: str,
+    cohort: str,
+    name: str | None,
+    patches: int,
+    scratch: bool,
+    work: Path | None,
+    stride: str,
+    threads: int | None,
+    as_json: bool,
+    **course: Any,
+) -> None:
+    """Teach the encoder, with a decoder, to label scans as yours are; write the segmenter to the new folder OUT.
+
+    SOURCE is a folder with `images` and `labels`, whose entries have the same names, or a table with the columns
+    subject, image and labels. A quarter of the cases is held out, and Dice told of them.
+    """
+    from dras_training.downstream.labelled import Samples, gather, list_pairs  # noqa: PLC0415
+    from dras_training.downstream.segment import Course, judge, learn, split_pairs  # noqa: PLC0415
+    from dras_training.downstream.segmenter import save, told_of  # noqa: PLC0415
+    from dras_training.downstream.tuning import STARTS, Start  # noqa: PLC0415
+    from dras_training.downstream.unet import SegmenterNetwork  # noqa: PLC0415
+
+    _check_cohort(cohort)
+    _use(course["device"], threads)
+    opened = load_bundle(bundle)
+    atlas, weights, settled = find_atlas(opened), _weights_of(opened), Course(**course)
+    learners, held = split_pairs(list_pairs(source), seed=settled.seed)
+    kept = work or out.with_name(f"{out.name}-work")
+    with long_bar("cases") as bar:
+
+        def heard(done: int, total: int) -> None:
+            bar(done / total, f"{done} of {total} cases are cut")
+
+        samples = Samples.joined(
+            gather(learners, atlas, kept, patches=patches, seed=settled.seed, heard=heard)
+        )
+    networks: dict[Start, SegmenterNetwork] = {}
+    for start in STARTS if scratch else STARTS[:1]:
+        with progress_bar(f"learning, {start}") as moved:
+            networks[start] = learn(samples, start, weights, course=settled, heard=moved)
+    with progress_bar("judging") as moved:
+        dice = judge(
+            held,
+            networks,
+            samples.values,
+            atlas,
+            stride_mm=int(stride),
+            device=settled.device,
+            heard=moved,
+        )
+    made = save(
+        out,
+        networks["pretrained"],
+        name=name or out.name,
+        encoder=opened.manifest.encoder,
+        atlas=opened.manifest.atlas,
+        bundle=opened.manifest.name,
+        bundle_sha256=opened.sha256,
+        cohort=cohort,
+        n_cases=len(learners),
+        labels=told_of(samples.values, dice),
+        licence=opened.manifest.licence,
+    )
+    _tell_labels(made.about, as_json=as_json)
+    click.echo(f"The segmenter is in {out}; {kept} is not needed any more.", err=True)
+
+
+@click.command("label")
+@click.argument("study", type=AnyPath)
+@click.option("--segmenter", required=True, type=AnyPath, help="Folder of `dras train segment`.")
+@click.option("-o", "--out", required=True, type=AnyPath, help="The label map, NIfTI.")
+@_stride
+@_device
+@_threads
+def label(*, study: Path, segmenter: Path, out: Path, stride: str, device: str, threads: int | None) -> None:
+    """Label a STUDY by a segmenter, on its own voxels."""
+    from dras_model.library import atlas_named  # noqa: PLC0415
+    from dras_model.outputs.folder import new_file  # noqa: PLC0415
+    from dras_model.outputs.masks import write_labels  # noqa: PLC0415
+    from dras_model.preparing import cut  # noqa: PLC0415
+    from dras_training.downstream.segmenter import Segmenter  # noqa: PLC0415
+    from dras_training.downstream.tiling import label_study  # noqa: PLC0415
+
+    _use(device, threads)
+    opened = Segmenter.load(segmenter)
+    atlas = atlas_named(opened.about.atlas, by=segmenter.name)
+    found = cut(study, atlas=atlas)
+    with progress_bar("tiles") as heard:
+        made = label_study(
+            found,
+            opened.network.to(device),
+            opened.values,
+            atlas,
+            stride_mm=int(stride),
+            device=device,
+            heard=heard,
+        )
+    with new_file(out, overwrite=True) as draft:
+        write_labels(draft, made.oriented(found.header.grid.orientation))
+    counts = {value: int((made.labels == value).sum()) * made.grid.voxel_ml for value in opened.values}
+    told = ", ".join(f"{value}: {ml:.1f} mL" for value, ml in counts.items())
+    click.echo(f"Written to {out} ({told}).")
+
+
 def _check_kept(keep: Path | None, cohort: str | None, unit: str) -> None:
     if (keep is None) != (cohort is None):
         raise click.UsageError("An encoder is kept by --keep and --cohort together.")
-    if cohort is not None and not 1 <= len(cohort) <= MOST_COHORT:
-        raise click.UsageError(f"--cohort takes 1 to {MOST_COHORT} characters.")
+    if cohort is not None:
+        _check_cohort(cohort)
     if len(unit) > MOST_UNIT:
         raise click.UsageError(f"--unit takes at most {MOST_UNIT} characters.")
+
+
+def _check_cohort(cohort: str) -> None:
+    if not 1 <= len(cohort) <= MOST_COHORT:
+        raise click.UsageError(f"--cohort takes 1 to {MOST_COHORT} characters.")
 
 
 def _use(device: str, threads: int | None) -> None:
@@ -162,3 +304,17 @@ def _tell(points: "list[Point]", *, as_json: bool) -> None:
             f"{point.n_labels} labels, {point.arm}: {point.measure} {reached.value:.3f} ({reached.low:.3f} to"
             f" {reached.high:.3f}){behind}"
         )
+
+
+def _tell_labels(about: "About", *, as_json: bool) -> None:
+    if as_json:
+        click.echo(about.model_dump_json())
+        return
+    for each in about.labels:
+        parts = [("pretrained", each.dice), ("from scratch", each.dice_from_scratch)]
+        told = [
+            f"{start} {dice.value:.3f} ({dice.low:.3f} to {dice.high:.3f})"
+            for start, dice in parts
+            if dice is not None
+        ]
+        click.echo(f"label {each.label}: Dice {', '.join(told) or 'unknown'}, {each.n_cases} cases")

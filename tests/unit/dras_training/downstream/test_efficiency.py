@@ -1,6 +1,9 @@
 """Label efficiency on patches whose brightness is the outcome: who is learnt from, who judged on, what is told."""
 
+import csv
+import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,14 +13,18 @@ from sklearn.metrics import roc_auc_score
 from dras_model.encoder.architecture import EncoderConfig
 from dras_model.encoder.calibration import textures
 from dras_model.encoder.heads import pool
+from dras_model.encoder.manifest import Untrained
 from dras_model.encoder.network import EncoderNetwork, normalise
+from dras_model.encoder.runtime import Encoder
 from dras_model.encoder.weights import initialise
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
 from dras_training.downstream import tuning
+from dras_training.downstream.curve_files import write_curve
 from dras_training.downstream.efficiency import TRIALS, Curve, Journal, Split, measure_of, over_draws
 from dras_training.downstream.finetune import Course, Patients, answers_of, people_of
 from dras_training.downstream.fitting import fit
+from dras_training.downstream.keeping import keep_tuned
 from dras_training.downstream.outcomes import Outcome, Table
 from dras_training.store import CaseRecord, PatchStore, pack_bits
 
@@ -146,6 +153,21 @@ def test_every_arm_has_its_points_and_the_lead_is_over_the_same_people(curve, jo
     assert at[12, "frozen"].performance.value > 0.9
 
 
+def test_a_curve_is_told_as_a_table_and_a_picture(curve, journal, tmp_path):
+    points = list(curve.points(journal))
+    write_curve(points, tmp_path, outcome="bright", n_judged=4)
+    with (tmp_path / "curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["arm"], int(row["n_labels"])) for row in rows] == [(p.arm, p.n_labels) for p in points]
+    assert [float(row["value"]) for row in rows] == [p.performance.value for p in points]
+    assert rows[0]["lead_value"] == ""
+    assert (
+        json.loads((tmp_path / "curve.json").read_text())["points"][1]["lead"]["value"]
+        == points[1].lead.value
+    )
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_curve_that_was_stopped_goes_on_to_the_same_trials(curve, journal, tmp_path, patients, weights):
     lines = (journal._path).read_text().splitlines(keepends=True)
     begun = Journal(tmp_path, curve.question())
@@ -159,6 +181,27 @@ def test_a_curve_that_was_stopped_goes_on_to_the_same_trials(curve, journal, tmp
     with pytest.raises(SetupRefused) as refused:
         Journal(tmp_path, {**curve.question(), "outcome": "another"})
     assert refused.value.code is Code.RESUME_IMPOSSIBLE
+
+
+def test_what_is_kept_serves_the_answers_that_were_judged(curve, journal, few_corners, bright, tmp_path):
+    # `dras extract` encodes by the bundle's graph and asks its heads: so does this, for those who are judged on.
+    bundle = SimpleNamespace(
+        manifest=SimpleNamespace(name="before", training=Untrained(seed=5), licence="MIT")
+    )
+    kept = keep_tuned(curve, bundle, tmp_path / "after", cohort="12 textures", unit="", name="after")
+    (head,) = kept.heads
+    encoder, judged = Encoder.open(kept), curve.split.judged
+    served = []
+    for row in judged:
+        embeddings = encoder.encode(bright.read(range(6), [row])[0], few_corners.locations)
+        served.append(head.estimate(embeddings, bright.valid[row]))
+    log_odds = journal.find("pretrained", 12, 0).answers[:, 0]
+    np.testing.assert_allclose(served, 1.0 / (1.0 + np.exp(-log_odds)), atol=1e-3)
+    assert (head.name, head.kind, head.cohort.n, head.cohort.n_events) == ("bright-yes", "probability", 12, 6)
+    assert set(head.groups) == {-1, 0}
+    told = kept.manifest.training
+    assert told.data == "bright of 12 textures, from before (untrained)"
+    assert (told.subjects, told.steps, told.store_sha256) == (12, 2, bright.sha256)
 
 
 def test_the_table_may_say_who_is_judged_on_but_leaves_both_parts_every_class(outcome):

@@ -174,10 +174,9 @@ def segment(  # noqa: PLR0913 - one argument an option
     subject, image and labels. A quarter of the cases is held out, and Dice told of them.
     """
     from dras_training.downstream.labelled import Samples, gather, list_pairs  # noqa: PLC0415
-    from dras_training.downstream.segment import Course, judge, learn, split_pairs  # noqa: PLC0415
+    from dras_training.downstream.segment import Course, learn_and_judge, split_pairs  # noqa: PLC0415
     from dras_training.downstream.segmenter import save, told_of  # noqa: PLC0415
-    from dras_training.downstream.tuning import STARTS, Start  # noqa: PLC0415
-    from dras_training.downstream.unet import SegmenterNetwork  # noqa: PLC0415
+    from dras_training.downstream.tuning import STARTS  # noqa: PLC0415
 
     _check_cohort(cohort)
     _use(course["device"], threads)
@@ -193,23 +192,20 @@ def segment(  # noqa: PLR0913 - one argument an option
         samples = Samples.joined(
             gather(learners, atlas, kept, patches=patches, seed=settled.seed, heard=heard)
         )
-    networks: dict[Start, SegmenterNetwork] = {}
-    for start in STARTS if scratch else STARTS[:1]:
-        with progress_bar(f"learning, {start}") as moved:
-            networks[start] = learn(samples, start, weights, course=settled, heard=moved)
-    with progress_bar("judging") as moved:
-        dice = judge(
+    with long_bar("learning") as learning:
+        network, dice = learn_and_judge(
+            samples,
             held,
-            networks,
-            samples.values,
+            weights,
             atlas,
+            starts=STARTS if scratch else STARTS[:1],
             stride_mm=int(stride),
-            device=settled.device,
-            heard=moved,
+            course=settled,
+            heard=learning,
         )
     made = save(
         out,
-        networks["pretrained"],
+        network,
         name=name or out.name,
         encoder=opened.manifest.encoder,
         atlas=opened.manifest.atlas,

@@ -103,6 +103,38 @@ def dice_of(found: NDArray[np.uint8], truth: NDArray[np.uint8], label: int) -> f
     return 2.0 * int(np.count_nonzero(a & b)) / n if n else float("nan")
 
 
+def learn_and_judge(
+    samples: Samples,
+    held: Sequence[Pair],
+    weights: EncoderWeights,
+    atlas: Atlas,
+    *,
+    starts: Sequence[Start],
+    stride_mm: int,
+    course: Course,
+    heard: Callable[[float, str], None],
+) -> tuple[SegmenterNetwork, dict[Start, Numbers]]:
+    """Learn from each of `starts`, pretrained the first, and judge on the cases held out.
+
+    Returns the pretrained one and Dice (cases, labels) of all. Raises SetupRefused.
+    """
+    networks: dict[Start, SegmenterNetwork] = {}
+    for start in starts:
+        networks[start] = learn(
+            samples, start, weights, course=course, heard=_with(heard, f"learning, {start}")
+        )
+    dice = judge(
+        held,
+        networks,
+        samples.values,
+        atlas,
+        stride_mm=stride_mm,
+        device=course.device,
+        heard=_with(heard, f"judging on {len(held)} cases"),
+    )
+    return networks[starts[0]], dice
+
+
 def judge(
     pairs: Sequence[Pair],
     networks: Mapping[Start, SegmenterNetwork],
@@ -128,6 +160,10 @@ def over_cases(dice: Numbers) -> Interval | None:
     """Return the mean Dice of the cases (n,) that have a label, with its interval; None where none has."""
     known = dice[np.isfinite(dice)]
     return judging.interval(_mean, known, known) if len(known) else None
+
+
+def _with(heard: Callable[[float, str], None], line: str) -> Heard:
+    return lambda done: heard(done, line)
 
 
 def _mean(values: Numbers, _same: Numbers) -> float:

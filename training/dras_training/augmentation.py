@@ -8,7 +8,7 @@ a disease does not (density, offset, noise, sharpness). A view without the secon
 """
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import torch
@@ -44,8 +44,8 @@ class Draws:
 
     def rows(self, wanted: Tensor | slice) -> Self:
         """Return the draws of some of the patches."""
-        drawn = (getattr(self, field.name) for field in fields(self))
-        return type(self)(*(None if values is None else values[wanted] for values in drawn))
+        drawn = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: values[wanted] for name, values in drawn.items() if values is not None})
 
 
 def draw(n: int, recipe: Augmentation, generator: torch.Generator) -> Draws:

@@ -10,7 +10,7 @@ PYTEST_ARGS ?= -n auto --dist loadfile
 #   make test TORCH="torch==2.13.0+cpu --extra-index-url <index of CPU builds>"
 TORCH ?= torch==2.13.0
 
-.PHONY: help setup setup-dev demo test check format schema docs bench contract soak images-check lock supply-chain clean
+.PHONY: help setup setup-dev demo test check format schema docs starter bench contract soak images-check lock supply-chain clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -43,6 +43,10 @@ schema: setup-dev  ## publish the JSON Schemas of a result, a pair and a compari
 docs: setup-dev  ## print docs/scores.md and docs/settings.md from the code
 	$(BIN)/python -m dras_model.scores.documentation > docs/scores.md
 	$(BIN)/python -m dras_service.reference > docs/settings.md
+
+BUNDLE ?=
+starter: setup-dev  ## put the weights of an exported BUNDLE into the product, and write their model card
+	$(BIN)/python -m dras_training.starter "$(BUNDLE)" --evaluation docs/evaluation.json
 
 bench: setup-dev  ## time every stage; JSON into benchmarks/results (half an hour; not ANTs itself)
 	$(BIN)/python benchmarks/pipeline.py

@@ -112,6 +112,11 @@ def open_bundle(choice: str | Path | None, atlas: Atlas) -> Bundle:
     return bundle
 
 
+def open_untrained(atlas: Atlas) -> Bundle:
+    """Open the untrained bundle of an atlas, made if it is not there yet. Raises SetupRefused."""
+    return load_bundle(_untrained(atlas))
+
+
 def load_bundle(choice: str | Path, *, needs_signature: bool = True) -> Bundle:
     """Open a bundle by path or by name, whatever its atlas; who is about to sign it needs no signature.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from dras_cli.commands.train_downstream import dense, encode, probe, survival
+from dras_cli.commands.train_evaluate import evaluate
 from dras_cli.options import AnyPath, json_option
 from dras_cli.progress import long_bar
 from dras_model.library import bundles_folder, open_atlas
@@ -196,5 +197,5 @@ def phantoms(*, recipe: str, table: Path, count: int | None, first: int | None) 
     click.echo(f"{write_truth(cohort.model_copy(update=asked), table)} people are in {table}.")
 
 
-for _command in (encode, probe, survival, dense):
+for _command in (encode, probe, survival, dense, evaluate):
     train.add_command(_command)

@@ -8,6 +8,7 @@ whole patients, so that the map tells which places speak for its outcome, and is
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +16,12 @@ from numpy.typing import NDArray
 from dras_model.encoder.architecture import PATCH_SIZE
 from dras_model.encoder.bundle import Bundle
 from dras_model.encoder.heads import Head
-from dras_model.encoder.runtime import Encoder
 from dras_model.imaging.atlas import LEFT, RIGHT, Atlas
 from dras_model.imaging.nifti import write_nifti
 from dras_model.imaging.patches import LEAST_LUNG, cut_cubes
 from dras_model.imaging.registration import Alignment
 from dras_model.imaging.resampling import unit_grid
-from dras_model.imaging.volume import Grid, LabelMap
+from dras_model.imaging.volume import Grid
 from dras_model.outputs.folder import new_file
 from dras_model.preparing import Cut
 from dras_model.results.codes import Code
@@ -31,6 +31,13 @@ STRIDES_MM = (4, 8, 16, 32)  # whole parts of a patch
 LEAST_OF_A_BLOCK = 0.5  # of a block is lung where the map has a value
 
 Heard = Callable[[float], None]
+
+
+class Encodes(Protocol):
+    """What makes embeddings (n, width) of patches (n, 32, 32, 32) HU at locations (n, 3), as an `Encoder` does."""
+
+    def encode(self, patches: NDArray[np.int16], locations: NDArray[np.float32], /) -> NDArray[np.float32]:
+        """Return the embeddings."""
 
 
 def to_nobody(_fraction: float) -> None:
@@ -51,21 +58,21 @@ class DenseMap:
 
 
 def find_head(bundle: Bundle, name: str) -> Head:
-    """Return the head of that name. Raises SetupRefused HEAD_UNSUITED, naming those there are."""
+    """Return the head of that name. Raises SetupRefused HEAD_UNSUITED where there is none that can be slid."""
     known = {head.name: head for head in bundle.heads}
     if name not in known:
         raise _unsuited(bundle, name, f"there is none; it has {', '.join(known) or 'no heads'}")
+    if len(known[name].weights) > 1 or known[name].attention is not None:
+        raise _unsuited(bundle, name, "it does not weigh every patch alike; fit one with --pooling mean")
     return known[name]
 
 
 def slide(
-    cut: Cut, head: Head, encoder: Encoder, atlas: Atlas, *, stride_mm: int, heard: Heard = to_nobody
+    cut: Cut, head: Head, encoder: Encodes, atlas: Atlas, *, stride_mm: int, heard: Heard = to_nobody
 ) -> DenseMap:
-    """Slide `head` over the lungs of a study. Raises SetupRefused HEAD_UNSUITED where it needs a whole patient."""
-    bundle = encoder.bundle
-    if len(head.weights) > 1 or head.attention is not None:
-        raise _unsuited(bundle, head.name, "it does not weigh every patch alike; fit one with --pooling mean")
-    lung = _lung_of_blocks(cut.lungs.map, stride_mm)
+    """Slide `head` over the lungs of a study. ValueError for one that does not weigh every patch alike."""
+    labels = cut.lungs.map.labels
+    lung = share_of_blocks((labels == RIGHT) | (labels == LEFT), cut.lungs.map.grid, stride_mm)
     per_patch = PATCH_SIZE // stride_mm
     wanted = np.argwhere(_sums(lung, per_patch) / per_patch**3 >= LEAST_LUNG)
     total, counts = np.zeros(lung.shape), np.zeros(lung.shape)
@@ -84,22 +91,21 @@ def slide(
     return DenseMap(values, _block_grid(cut.volume.grid, lung.shape, stride_mm))
 
 
-def _lung_of_blocks(lungs: LabelMap, stride_mm: int) -> NDArray[np.float64]:
-    """Return how much of each block of the scan's 1 mm lattice is lung (z, y, x).
+def share_of_blocks(mask: NDArray[np.bool_], grid: Grid, stride_mm: int) -> NDArray[np.float64]:
+    """Return how much of each block of the scan's 1 mm lattice `mask` (z, y, x) on `grid` takes (z, y, x).
 
     A voxel, which may be thicker than a block, is shared among the blocks it reaches into. Voxels of scan and
     lattice have their first centre in common, before which each begins by half its own size.
     """
-    filled = (lungs.labels == RIGHT) | (lungs.labels == LEFT)
-    counted = filled.astype(np.float64)
-    shape = [-(-size // stride_mm) for size in unit_grid(lungs.grid).shape]
-    for axis, spacing in enumerate(lungs.grid.spacing_mm):
-        low = (np.arange(filled.shape[axis]) - 0.5) * spacing
+    counted = mask.astype(np.float64)
+    shape = [-(-size // stride_mm) for size in unit_grid(grid).shape]
+    for axis, spacing in enumerate(grid.spacing_mm):
+        low = (np.arange(mask.shape[axis]) - 0.5) * spacing
         begins = np.arange(shape[axis])[:, None] * stride_mm - 0.5
         overlap = np.minimum(low + spacing, begins + stride_mm) - np.maximum(low, begins)
         gathered = np.clip(overlap, 0.0, None) / spacing
         counted = np.moveaxis(np.tensordot(gathered, counted, axes=(1, axis)), 0, axis)
-    voxels = stride_mm**3 / float(np.prod(lungs.grid.spacing_mm))
+    voxels = stride_mm**3 / float(np.prod(grid.spacing_mm))
     return np.asarray(counted / voxels)
 
 

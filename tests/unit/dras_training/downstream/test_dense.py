@@ -10,11 +10,11 @@ import pytest
 from dras_model.encoder.heads import Calibration, FittedOn, Head, Interval
 from dras_model.imaging.atlas import LEFT, RIGHT
 from dras_model.imaging.resampling import resample_box, unit_grid
-from dras_model.imaging.volume import Grid, LabelMap, Volume
+from dras_model.imaging.volume import Grid, Volume
 from dras_model.preparing import cut as cut_study
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
-from dras_training.downstream.dense import _locations, _lung_of_blocks, find_head, slide
+from dras_training.downstream.dense import _locations, find_head, share_of_blocks, slide
 
 LOW_HU, STRIDE = -940, 16
 
@@ -105,20 +105,20 @@ def test_at_the_corners_of_the_atlas_the_locations_are_the_atlas_own(sick, atlas
     np.testing.assert_allclose(found, atlas.locations, atol=2.0 / 200)  # a voxel of rounding
 
 
-def test_a_head_that_is_not_there_or_needs_a_whole_patient_is_refused(sick, atlas, bundle):
+def test_a_head_that_is_not_there_or_needs_a_whole_patient_is_refused(atlas, bundle):
     with pytest.raises(SetupRefused, match="no heads") as refused:
         find_head(bundle, "low")
     assert refused.value.code is Code.HEAD_UNSUITED
-    regional = head(len(atlas.corners), groups=2)
+    regional = SimpleNamespace(manifest=bundle.manifest, heads=(head(len(atlas.corners), groups=2),))
     with pytest.raises(SetupRefused, match="pooling mean"):
-        slide(sick, regional, LowShare(bundle), atlas, stride_mm=STRIDE)
+        find_head(regional, "low")
 
 
 def test_slices_thicker_than_the_stride_leave_no_plane_of_blocks_empty():
     labels = np.zeros((20, 40, 40), dtype=np.uint8)
     labels[3:17, 8:32, 10:30] = RIGHT
     labels[3:17, 8:32, 20:30] = LEFT
-    found = _lung_of_blocks(LabelMap(labels, Grid(labels.shape, np.diag([5.0, 1.5, 1.5, 1.0]))), 4)
+    found = share_of_blocks(labels > 0, Grid(labels.shape, np.diag([5.0, 1.5, 1.5, 1.0])), 4)
     # Slices of 5 mm around 15 to 80 mm, and the lattice's first voxel begins half a millimetre before 0.
     edges = (np.array([12.5, 82.5]) + 0.5) / 4
     planes = np.arange(found.shape[0])

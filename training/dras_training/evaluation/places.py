@@ -55,7 +55,7 @@ def severity_head(people: People, severity: Numbers) -> Head:
     return Head(
         name="severity",
         outcome="severity",
-        unit="%",
+        unit="root of %",
         kind="regression",
         groups=tuple(pooled.groups.tolist()),
         centre=(tuple(found.centre.tolist()),),
@@ -131,10 +131,11 @@ def inserted_questions(
 def _truth_of(samples: Sequence[Sequence[Sample]]) -> Truth:
     plan = [asked for _ in samples for asked in insertions()]
     return Truth(
-        severity=np.array([100.0 * asked.fraction for asked in plan]),
+        severity=np.sqrt([100.0 * asked.fraction for asked in plan]),
         kind=np.array([KINDS.index(each.kind) if each.fraction else NOBODY for each in plan], dtype=float),
         regions=np.stack([sample.regions for scan in samples for sample in scan]),
         fate=None,
+        hazard=np.zeros(len(plan)),
         sharp=np.zeros(len(plan)),
     )
 

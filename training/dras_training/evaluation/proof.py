@@ -15,6 +15,7 @@ from dras_model.encoder.bundle import Bundle
 from dras_model.imaging.atlas import Atlas
 from dras_model.results.errors import StudyRefused
 from dras_training.downstream.people import People
+from dras_training.downstream.survival import concordance
 from dras_training.evaluation import robustness
 from dras_training.evaluation.material import (
     CHANGES,
@@ -252,6 +253,7 @@ def _counted(plan: Plan, material: _Material, truth: Truth) -> dict[str, Any]:
         "of_each_kind": {kind.value: int((truth.kind == k).sum()) for k, kind in enumerate(KINDS)},
         "regions_with_emphysema": int(truth.present.sum()),
         "deaths": int(truth.fate["event"].sum()),
+        "c_index_of_the_true_hazard": concordance(truth.deaths, truth.hazard),
         "locations": len(plan.at),
         "drawn_twice": len(material.pairs),
         "mapped": plan.n_maps,

@@ -20,7 +20,7 @@ from dras_training.downstream.probe import out_of_fold
 from dras_training.downstream.survival import concordance
 from dras_training.evaluation.material import KINDS
 from dras_training.evaluation.regional import mean_auc, regions_out_of_fold, vectors_of
-from dras_training.people import Person
+from dras_training.people import RISK, Person
 
 LEAST_PERCENT = 1.0  # of a region's voxels are lost where it has emphysema
 SEED = 0
@@ -49,7 +49,7 @@ class Form(NamedTuple):
 FORMS = {
     "subtype": Form("Which kind of emphysema a region has, where it has any", "AUC", 0.5, mean_auc),
     "detection": Form("Whether a region has emphysema", "AUC", 0.5, mean_auc),
-    "severity": Form("How much of both lungs is emphysema", "R²", 0.0, explained),
+    "severity": Form("How much of both lungs is emphysema: the root of its %", "R²", 0.0, explained),
     "survival": Form("Who of the invented people dies first", "C-index", 0.5, concordance),
     "kernel": Form("Which kernel made the scan: a leak, 0.5 is good", "AUC", 0.5, ranked),
     "dense": Form("Where the emphysema is, by a dense map of severity", "AUC", 0.5, mean_area),
@@ -88,16 +88,19 @@ class Question:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """What is true of people: `severity` (n,) in % of the lung, `regions` (n, 6) the same in each of REGIONS.
+    """What is true of people: `regions` (n, 6) is the emphysema in % of each of REGIONS.
 
-    `kind` (n,) is the number of the pattern in KINDS, or NOBODY; `fate` (n,) has the fields event and time; `sharp`
-    (n,) is 1 where the kernel is.
+    `severity` (n,) is the root of it in both lungs, as there are many people with little and few with much.
+
+    `kind` (n,) is the number of the pattern in KINDS, or NOBODY; `fate` (n,) has the fields event and time,
+    `hazard` (n,) is what it was drawn from; `sharp` (n,) is 1 where the kernel is.
     """
 
     severity: Numbers
     kind: Numbers
     regions: Numbers
     fate: Any
+    hazard: Numbers
     sharp: Numbers
 
     @classmethod
@@ -105,12 +108,18 @@ class Truth:
         """Return what is true of invented people whose regions (n, 6) were counted."""
         disease = [person.spec.emphysema for person in people]
         return cls(
-            severity=np.array([100.0 * each.fraction for each in disease]),
+            severity=np.sqrt([100.0 * each.fraction for each in disease]),
             kind=np.array([KINDS.index(each.kind) if each.fraction else NOBODY for each in disease], float),
             regions=regions,
             fate=Surv.from_arrays([p.died for p in people], [p.years for p in people], "event", "time"),
+            hazard=np.array([RISK.get(each.kind, 0.0) * each.fraction for each in disease]),
             sharp=np.array([float(person.spec.kernel is Kernel.SHARP) for person in people]),
         )
+
+    @property
+    def deaths(self) -> Numbers:
+        """Whether somebody died, and when that was or who was last seen (n, 2)."""
+        return np.stack([self.fate["event"].astype(np.float64), self.fate["time"]], axis=1)
 
     @property
     def present(self) -> Numbers:
@@ -127,7 +136,6 @@ class Truth:
 
 def ask(truth: Truth, systems: Mapping[str, People]) -> list[Question]:
     """Ask everything of invented people, whose embeddings each system made."""
-    fate = np.stack([truth.fate["event"].astype(np.float64), truth.fate["time"]], axis=1)
 
     def whole(target: Any, kind: Any) -> Mapping[str, Numbers]:
         return _each(systems, lambda people: out_of_fold(people, target, kind, "mean", seed=SEED))
@@ -136,7 +144,7 @@ def ask(truth: Truth, systems: Mapping[str, People]) -> list[Question]:
         "subtype": (truth.pattern, _each(systems, lambda people: kinds_out_of_fold(people, truth))),
         "detection": (truth.present, _each(systems, lambda people: _detected(people, truth))),
         "severity": (truth.severity, whole(truth.severity, "regression")),
-        "survival": (fate, whole(truth.fate, "hazard")),
+        "survival": (truth.deaths, whole(truth.fate, "hazard")),
         "kernel": (truth.sharp, whole(truth.sharp, "probability")),
     }
     return [Question(key, observed, given) for key, (observed, given) in answers.items()]

@@ -89,7 +89,7 @@ def figures(small_atlas, tmp_path_factory):
         patch.setattr(Kept, "regions", regions_by_place)
         patch.setattr(System, "of", stand_in)
         patch.setattr("dras_training.downstream.judging.N_DRAWN", 25)
-        patch.setattr("dras_training.downstream.fitting.STRENGTHS", (1.0,))
+        patch.setattr("dras_training.downstream.fitting.STRENGTHS", (1.0, 10.0))
         return evaluate(plan)
 
 

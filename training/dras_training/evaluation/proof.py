@@ -137,8 +137,8 @@ def evaluate(plan: Plan, heard: Heard = to_nobody) -> dict[str, Any]:
 def _systems(plan: Plan) -> Iterator[System]:
     for place, (name, bundle) in enumerate(plan.bundles.items()):
         kind: Kind = "judged" if place == 0 else "control" if name == plan.control else "ablation"
-        yield System.of(bundle, name=name, kind=kind, threads=plan.threads)
-    yield System.of(plan.untrained, name=UNTRAINED, kind="baseline", threads=plan.threads)
+        yield System.of(bundle, name=name, kind=kind, threads=plan.threads, kept=plan.kept)
+    yield System.of(plan.untrained, name=UNTRAINED, kind="baseline", threads=plan.threads, kept=plan.kept)
     yield low_attenuation()
 
 

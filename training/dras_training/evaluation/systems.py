@@ -3,8 +3,10 @@
 LAA-950 is given to the same models as embeddings are, so that nothing but the features differs.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -33,12 +35,36 @@ class System:
     told: str
 
     @classmethod
-    def of(cls, bundle: Bundle, *, name: str, kind: Kind, threads: int | None) -> "System":
-        """Open a bundle. Raises SetupRefused."""
+    def of(cls, bundle: Bundle, *, name: str, kind: Kind, threads: int | None, kept: Path) -> "System":
+        """Open a bundle, whose embeddings are kept in a folder. Raises SetupRefused."""
         training = bundle.manifest.training.summary
         experts = bundle.manifest.encoder.num_experts
         told = f"{bundle.manifest.name}: {training}, {experts} experts, bundle {bundle.sha256[:12]}"
-        return cls(name, kind, Encoder.open(bundle, threads=threads), told)
+        encoder = Encoder.open(bundle, threads=threads)
+        return cls(name, kind, Remembering(encoder, kept / "embeddings" / bundle.sha256[:16]), told)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Remembering:
+    """An encoder that computes what it has not computed before; its folder belongs to one bundle."""
+
+    encoder: Encodes
+    folder: Path
+
+    def encode(self, patches: NDArray[np.int16], locations: NDArray[np.float32], /) -> NDArray[np.float32]:
+        """Return the embeddings (n, width) of patches (n, 32, 32, 32) HU at locations (n, 3). Raises OSError."""
+        asked = hashlib.sha256(np.ascontiguousarray(patches))
+        asked.update(np.ascontiguousarray(locations))
+        path = self.folder / f"{asked.hexdigest()[:32]}.npy"
+        try:
+            known: NDArray[np.float32] = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            known = self.encoder.encode(patches, locations)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            draft = path.with_name(f".{path.name}")
+            np.save(draft, known, allow_pickle=False)
+            draft.replace(path)
+        return known
 
 
 class LowAttenuation:

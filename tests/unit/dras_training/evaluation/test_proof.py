@@ -14,7 +14,7 @@ from dras_model.encoder.starter import Rounding, Starter
 from dras_training.evaluation.document import page, write_document
 from dras_training.evaluation.material import REGIONS, Kept, Sample
 from dras_training.evaluation.proof import Plan, evaluate
-from dras_training.evaluation.systems import System
+from dras_training.evaluation.systems import Remembering, System
 from dras_training.people import invent
 from dras_training.recipe import Phantoms
 from dras_training.starter import card
@@ -38,7 +38,7 @@ class Moments:
         return np.stack([patches.mean((1, 2, 3)), patches.std((1, 2, 3)), noise], axis=1).astype(np.float32)
 
 
-def stand_in(bundle, *, name, kind, threads):
+def stand_in(bundle, *, name, kind, threads, kept):
     """In the place of opening a bundle."""
     return System(name, kind, Moments(bundle), f"moments and noise of seed {bundle}")
 
@@ -162,3 +162,12 @@ def test_what_was_cut_is_kept_for_the_locations_it_was_cut_at(tmp_path):
     for at in ([0, 1], [0, 1], [0, 2]):
         Kept(tmp_path, np.array(at)).sample("some", 5, make=make)
     assert len(calls) == 2
+
+
+def test_what_was_encoded_is_not_encoded_again(tmp_path):
+    patches, locations = np.zeros((2, 32, 32, 32), np.int16), np.zeros((2, 3), np.float32)
+    encoder = Remembering(Moments(1), tmp_path)
+    first = encoder.encode(patches, locations)  # noise of its own: it would differ the next time
+    np.testing.assert_array_equal(encoder.encode(patches, locations), first)
+    assert not np.array_equal(encoder.encode(patches + np.int16(1), locations), first)
+    assert not np.array_equal(encoder.encode(patches, locations + np.float32(1)), first)

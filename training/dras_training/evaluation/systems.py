@@ -53,8 +53,8 @@ class Remembering:
 
     def encode(self, patches: NDArray[np.int16], locations: NDArray[np.float32], /) -> NDArray[np.float32]:
         """Return the embeddings (n, width) of patches (n, 32, 32, 32) HU at locations (n, 3). Raises OSError."""
-        asked = hashlib.sha256(np.ascontiguousarray(patches))
-        asked.update(np.ascontiguousarray(locations))
+        asked = hashlib.sha256(patches.tobytes())
+        asked.update(locations.tobytes())
         path = self.folder / f"{asked.hexdigest()[:32]}.npy"
         try:
             known: NDArray[np.float32] = np.load(path, allow_pickle=False)

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dras_model.encoder.heads import Calibration, FittedOn, Head, Interval
-from dras_model.imaging.atlas import Atlas
+from dras_model.imaging.atlas import RIGHT, Atlas
 from dras_model.imaging.phantom import make_phantom
 from dras_model.imaging.volume import LabelMap
 from dras_model.preparing import Cut
-from dras_training.downstream.dense import share_of_blocks, slide
+from dras_training.downstream.dense import slide
 from dras_training.downstream.judging import Numbers, ranked
 from dras_training.downstream.people import People
+from dras_training.downstream.places import lung_of_blocks
 from dras_training.downstream.probe import fit_all
 from dras_training.evaluation.material import KINDS, Sample, cut_phantom, insertions
 from dras_training.evaluation.questions import NOBODY, SEED, Question, Truth
@@ -31,7 +32,10 @@ LEAST_SEVERITY = 3.0  # % of the lung; fewer blocks would hold any
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mapped:
-    """A held-out person whose lungs heads are slid over; `row` is the person's among the others."""
+    """A held-out person whose lungs heads are slid over; `row` is the person's among the others.
+
+    `emphysema` is labelled as a lung is, RIGHT wherever it lies.
+    """
 
     row: int
     cut: Cut
@@ -44,7 +48,7 @@ def to_map(people: Sequence[Person], most: int, atlas: Atlas) -> list[Mapped]:
     found = []
     for row in ill[:most]:
         spec = people[row].spec
-        lost = LabelMap(make_phantom(spec).truth.emphysema.astype(np.uint8), spec.grid)
+        lost = LabelMap(np.uint8(RIGHT) * make_phantom(spec).truth.emphysema, spec.grid)
         found.append(Mapped(row, cut_phantom(spec, atlas), lost.oriented(atlas.orientation)))
     return found
 
@@ -91,9 +95,8 @@ def dense_question(
 
 def _area(mapped: Mapped, values: NDArray[np.float32], *, stride_mm: int) -> float:
     """Return the area under the ROC curve of a map's blocks; NaN where all or none hold emphysema."""
-    labels, grid = mapped.cut.lungs.map.labels, mapped.cut.volume.grid
-    lung = share_of_blocks((labels > 0) & (labels <= 2), grid, stride_mm)
-    lost = share_of_blocks(mapped.emphysema.labels > 0, grid, stride_mm)
+    lung = lung_of_blocks(mapped.cut.lungs.map, stride_mm)
+    lost = lung_of_blocks(mapped.emphysema, stride_mm)
     shown = np.isfinite(values)
     return _ranked((lost[shown] / lung[shown] >= LEAST_SHARE).astype(np.float64), values[shown])
 

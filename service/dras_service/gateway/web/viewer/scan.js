@@ -11,8 +11,6 @@ import { PLANES } from "./planes.js";
 const TYPES = {
   all: SLICE_TYPE.MULTIPLANAR, axial: SLICE_TYPE.AXIAL, coronal: SLICE_TYPE.CORONAL, sagittal: SLICE_TYPE.SAGITTAL,
 };
-const BY_PROCESSOR = /swiftshader|llvmpipe|softpipe|software|basic render/i;
-const COARSE = 0.6; // pixels drawn a pixel shown, where the processor draws: blocks of the copy are larger still
 const FIRST_WINDOW = [-1350, 150]; // lung
 const FAINT = 0.004; // of what is within an outline: at 0 the border is not looked for
 const OPTIONS = {
@@ -36,21 +34,9 @@ const OPTIONS = {
   logLevel: /** @type {const} */ ("fatal"),
 };
 
-/** @type {string | null | undefined} */
-let drawer; // found once: each question makes a context, and a browser has few
-
-/** What draws in this browser, as it says; null where nothing can. */
-function drawnBy() {
-  if (drawer !== undefined) return drawer;
-  const gl = document.createElement("canvas").getContext("webgl2");
-  const told = gl?.getExtension("WEBGL_debug_renderer_info");
-  drawer = gl && String(told ? gl.getParameter(told.UNMASKED_RENDERER_WEBGL) : "");
-  return drawer;
-}
-
 /** Whether this browser can draw a scan at all. */
 export function canDraw() {
-  return drawnBy() !== null;
+  return document.createElement("canvas").getContext("webgl2") !== null;
 }
 
 /**
@@ -59,8 +45,7 @@ export function canDraw() {
  * @param {AbortSignal} signal lets go of it
  */
 export async function prepare(canvas, signal) {
-  const coarse = BY_PROCESSOR.test(drawnBy() ?? "");
-  const niivue = new Niivue({ ...OPTIONS, forceDevicePixelRatio: coarse ? COARSE : 0 });
+  const niivue = new Niivue(OPTIONS);
   niivue.meshShaders = []; // a third of all that would be compiled, for surfaces that the page never shows
   await niivue.attachToCanvas(canvas, false);
   if (signal.aborted) niivue.cleanup();

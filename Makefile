@@ -11,7 +11,7 @@ PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 #   make test TORCH="torch==2.13.0+cpu --extra-index-url <index of CPU builds>"
 TORCH ?= torch==2.13.0
 
-.PHONY: help setup setup-dev demo test check format schema docs site bench contract soak images-check fresh-machine lock supply-chain clean
+.PHONY: help setup setup-dev demo test check format schema docs site starter bench contract soak images-check fresh-machine lock supply-chain clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -52,6 +52,10 @@ docs: setup-dev  ## print from the code what docs/ holds of it: references, the 
 
 site: $(VENV)/.installed-docs  ## build the documents as a site into site/; a link that leads nowhere fails it
 	$(BIN)/python -m mkdocs build --strict --quiet
+
+BUNDLE ?=
+starter: setup-dev  ## put the weights of an exported BUNDLE into the product, and write their model card
+	$(BIN)/python -m dras_training.starter "$(BUNDLE)" --evaluation docs/evaluation.json
 
 bench: setup-dev  ## time every stage; JSON into benchmarks/results (half an hour; not ANTs itself)
 	$(BIN)/python benchmarks/pipeline.py

@@ -130,9 +130,9 @@ def test_every_score_is_given_in_every_region(result: StudyResult) -> None:
         ]
 
 
-def test_untrained_weights_are_told(result: StudyResult) -> None:
-    assert Code.UNTRAINED_WEIGHTS in {warning.code for warning in result.warnings}
-    assert result.provenance.weights.training == "untrained"
+def test_weights_that_know_phantoms_only_are_told(result: StudyResult) -> None:
+    assert Code.PHANTOM_TRAINED_WEIGHTS in {warning.code for warning in result.warnings}
+    assert "phantoms" in result.provenance.weights.training
     assert result.status == "succeeded_with_warnings"
 
 

@@ -85,15 +85,15 @@ images-check: setup-dev  ## build the images with buildah and take a study throu
 	    { echo "$$name is missing; sudo apt install buildah debootstrap" >&2; exit 1; }; done
 	$(BIN)/python deploy/images_check/check.py --cache "$(IMAGES_CACHE)" --images $(IMAGES) --json docs/images.json
 
-# One platform, that of the images. numpy is what the command needs and the gateway does not; PyTorch's builds for
-# CUDA and for processors have one name, so it comes beside the lock (decisions 0064, 0065).
+# One platform, that of the images. The gateway's image reads headers and speaks DICOM, and computes nothing. PyTorch's
+# builds for CUDA and for processors have one name, so it comes beside the lock (decisions 0065, 0086).
 LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url --no-emit-find-links \
     --no-header --no-annotate --no-strip-markers --python-version 3.11 --python-platform x86_64-unknown-linux-gnu
 LOCKS := deploy/requirements
 lock: $(VENV)/.installed-supply-chain  ## pin what the images hold, with hashes; LOCK_ARGS=--upgrade takes newer ones
-	$(LOCK) $(LOCK_ARGS) --extra cluster --extra otel --excludes <(echo numpy) -o $(LOCKS)/gateway.txt
-	$(LOCK) $(LOCK_ARGS) --extra cluster --extra otel --extra cpu -o $(LOCKS)/worker-cpu.txt
-	$(LOCK) $(LOCK_ARGS) --extra cluster --extra otel --extra gpu <(echo 'onnxruntime-gpu[cuda,cudnn]') -o $(LOCKS)/worker-gpu.txt
+	$(LOCK) $(LOCK_ARGS) --extra cluster --extra otel --extra pacs --extra reading -o $(LOCKS)/gateway.txt
+	$(LOCK) $(LOCK_ARGS) --extra cluster --extra otel --extra pacs --extra cpu -o $(LOCKS)/worker-cpu.txt
+	$(LOCK) $(LOCK_ARGS) --extra cluster --extra otel --extra pacs --extra gpu <(echo 'onnxruntime-gpu[cuda,cudnn]') -o $(LOCKS)/worker-gpu.txt
 	$(LOCK) $(LOCK_ARGS) --extra training --excludes <(echo torch) -o $(LOCKS)/training.txt
 	echo 'hatchling>=1.27' | $(subst pyproject.toml,-,$(LOCK)) $(LOCK_ARGS) -o $(LOCKS)/build.txt
 

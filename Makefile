@@ -10,7 +10,7 @@ PYTEST_ARGS ?= -n auto --dist loadfile
 #   make test TORCH="torch==2.13.0+cpu --extra-index-url <index of CPU builds>"
 TORCH ?= torch==2.13.0
 
-.PHONY: help setup setup-dev demo test check format schema docs bench contract soak images-check lock supply-chain clean
+.PHONY: help setup setup-dev demo test check format schema docs bench contract soak images-check watching-check lock supply-chain clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -85,6 +85,9 @@ images-check: setup-dev  ## build the images with buildah and take a study throu
 	    { echo "$$name is missing; sudo apt install buildah debootstrap" >&2; exit 1; }; done
 	$(BIN)/python deploy/images_check/check.py --cache "$(IMAGES_CACHE)" --images $(IMAGES) --json docs/images.json
 
+watching-check: setup-dev test-programs  ## ask a Prometheus for every panel and alert, of a service at work
+	$(BIN)/python deploy/watching_check.py --json docs/watching.json
+
 # One platform, that of the images. The gateway's image reads headers and speaks DICOM, and computes nothing. PyTorch's
 # builds for CUDA and for processors have one name, so it comes beside the lock (decisions 0065, 0086).
 LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url --no-emit-find-links \
@@ -104,8 +107,7 @@ supply-chain: setup-dev $(VENV)/.installed-supply-chain  ## wheel, bills of mate
 	    $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --of JSON \
 	        -o dist/$$name.cdx.json $(LOCKS)/$$name.txt || exit 1; done
 	$(BIN)/hadolint deploy/docker/*.Dockerfile deploy/images_check/standins.Dockerfile
-	for name in gateway worker-cpu worker-gpu training build; do \
-	    $(BIN)/pip-audit --disable-pip --require-hashes -r $(LOCKS)/$$name.txt || exit 1; done
+	$(BIN)/python deploy/supply_chain.py audit
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) $(OUT) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,8 +1,8 @@
 """Looks at a study's headers for the gateway: `python -m dras_service.inspector PATH SERIES`, SERIES may be ''.
 
-A process of its own, so that the gateway loads no reader of images, and with nothing that computes, so that its image needs
-none (decision 0086); the files themselves are read by the confined
-process that reads them for a job. Writes one JSON document, and ends with whoever started it.
+A process of its own, so that the gateway loads no reader of images, and one that needs nothing that computes, so
+that the gateway's image has none (decision 0086). The files themselves are read by the confined process that reads
+them for a job. Writes one JSON document, and ends with whoever started it.
 """
 
 import os

@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-output
 STUDY ?=
-PYTEST_ARGS ?= -n auto --dist loadfile
+# In the order of the folders: what waits for servers begins, so that no long file is left to one process at the end.
+PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 # The PyTorch that tests and training use; serving never imports it. Choose another build with, e.g.,
 #   make test TORCH="torch==2.13.0+cpu --extra-index-url <index of CPU builds>"
 TORCH ?= torch==2.13.0

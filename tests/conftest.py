@@ -7,6 +7,7 @@ import pytest
 
 from dras_model.encoder.runtime import Encoder
 from dras_model.imaging.atlas import Atlas
+from dras_model.imaging.parallel import available_cores
 from dras_model.imaging.phantom import Emphysema, Phantom, PhantomSpec, make_phantom
 from dras_model.imaging.phantom.spec import EmphysemaKind
 from dras_model.imaging.phantom_dicom import write_series
@@ -15,6 +16,11 @@ from pacs_servers import orthanc  # noqa: F401 - fixture
 from servers import object_store, postgresql, redis_server, server_folder  # noqa: F401 - fixtures
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two a core: half of the tests wait for servers, timers and browsers most of their time."""
+    return 2 * available_cores()
 
 
 @pytest.fixture(scope="session")

@@ -37,3 +37,9 @@ def each_slab(work: Callable[[slice], None], size: int, *, least: int = 1) -> No
         return
     with ThreadPoolExecutor(max_workers=cores) as pool:
         list(pool.map(work, slabs))
+
+
+def each_slice(work: Callable[[int], None], n_slices: int) -> None:
+    """Call `work` on every index of range(n_slices), one a core at a time."""
+    with ThreadPoolExecutor(available_cores()) as pool:
+        list(pool.map(work, range(n_slices)))

@@ -29,7 +29,6 @@ CT_SYNTAXES = (
     "1.2.840.10008.1.2.5",
 )
 # Nothing else is kept; that it is taken at all lets a study through whose sender gives up at the first refusal.
-OTHER_SYNTAXES = CT_SYNTAXES
 STORAGE_CLASSES = tuple(str(context.abstract_syntax) for context in AllStoragePresentationContexts)
 
 

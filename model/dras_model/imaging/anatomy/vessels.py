@@ -4,12 +4,14 @@ The rule is that of volume-filling branching (Tawhai et al., Ann Biomed Eng 2000
 centre of the points it supplies, then the points are split across it. Radii follow Murray's law.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 AIRWAY_TO_ARTERY, AIRWAY_WALL_MM = 0.7, 1.0
+BATCH = 200_000  # voxels painted at once: thousands of small boxes, or one large
 MURRAY = 1.0 / 2.7  # radius against number of end points; 1/3 in theory, less in lungs
 
 
@@ -75,7 +77,7 @@ def draw(
     axes_mm: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
     wall_mm: float | None = None,
 ) -> None:
-    """Paint the segments into `coverage` (z, y, x), 0 to 255, on a grid of positions along z, y and x.
+    """Paint the segments into `coverage` (z, y, x), contiguous, 0 to 255, at positions along z, y and x.
 
     An edge voxel is covered in part; a vessel thinner than a voxel is as pale as its area. With `wall_mm` only
     a wall of that thickness is painted.
@@ -87,29 +89,54 @@ def draw(
     margin = segments.radii_mm.max(axis=1, keepdims=True) + pixel_mm / 2
     low = np.ceil((np.minimum(starts, ends) - margin - origin) / spacing).astype(int).clip(0)
     high = np.floor((np.maximum(starts, ends) + margin - origin) / spacing).astype(int) + 1
-    high = np.minimum(high, coverage.shape)
-    for k in np.flatnonzero(np.all(high > low, axis=1)):
-        box = tuple(slice(a, b) for a, b in zip(low[k], high[k], strict=True))
+    sizes = (np.minimum(high, coverage.shape) - low).clip(0)
+    flat = coverage.reshape(-1)  # a view
+    for which in _batches(sizes.prod(axis=1)):
+        owner, voxels = _voxels(low[which], sizes[which])
         distance, radius = _rod(
-            starts[k], ends[k], segments.radii_mm[k], [a[s] for a, s in zip(axes_mm, box, strict=True)]
-        )
+            starts[which], ends[which] - starts[which], segments.radii_mm[which], owner,
+            [axis[v] for axis, v in zip(axes_mm, voxels, strict=True)],
+        )  # fmt: skip
         inside = radius - distance
         if wall_mm is not None:
             inside, radius = wall_mm / 2 - np.abs(inside), np.full_like(radius, wall_mm / 2)
         thin = np.minimum(1.0, np.pi * (radius / pixel_mm) ** 2)
-        value = np.clip(inside / pixel_mm + 0.5, 0.0, 1.0) * thin
-        np.maximum(coverage[box], (value * 255.0).astype(np.uint8), out=coverage[box])
+        value = (np.clip(inside / pixel_mm + 0.5, 0.0, 1.0) * thin * 255.0).astype(np.uint8)
+        seen = value > 0
+        places = np.ravel_multi_index(tuple(v[seen] for v in voxels), coverage.shape)
+        np.maximum.at(flat, places, value[seen])
+
+
+def _batches(n_voxels: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Yield the segments whose boxes hold voxels, as many at once as hold BATCH of them together."""
+    shown = np.flatnonzero(n_voxels)
+    if len(shown):
+        batch = np.cumsum(n_voxels[shown]) // BATCH
+        yield from np.split(shown, np.flatnonzero(np.diff(batch)) + 1)
+
+
+def _voxels(
+    low: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
+    """Return, for every voxel of boxes (n, 3), which box it is of, and its index along z, y and x."""
+    counts = sizes.prod(axis=1)
+    owner = np.repeat(np.arange(len(sizes)), counts)
+    rest = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+    rest, x = np.divmod(rest, sizes[owner, 2])
+    z, y = np.divmod(rest, sizes[owner, 1])
+    return owner, [low[owner, axis] + index for axis, index in enumerate((z, y, x))]
 
 
 def _rod(
     start: NDArray[np.float64],
-    end: NDArray[np.float64],
+    along_mm: NDArray[np.float64],
     radii: NDArray[np.float64],
-    axes_mm: list[NDArray[np.float64]],
+    owner: NDArray[np.int64],
+    positions: list[NDArray[np.float64]],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the distance of a box's voxels to an axis, and the rod's radius beside them."""
-    z, y, x = np.ix_(*(axis - s for axis, s in zip(axes_mm, start, strict=True)))
-    az, ay, ax = (end - start).tolist()
-    along = np.clip((z * az + y * ay + x * ax) / max(az**2 + ay**2 + ax**2, 1e-9), 0.0, 1.0)
+    """Return the distance of voxels to the axes that own them, and the rods' radii beside them."""
+    z, y, x = (position - start[owner, axis] for axis, position in enumerate(positions))
+    az, ay, ax = (along_mm[owner, axis] for axis in range(3))
+    along = np.clip((z * az + y * ay + x * ax) / np.maximum(az**2 + ay**2 + ax**2, 1e-9), 0.0, 1.0)
     distance = np.sqrt((z - along * az) ** 2 + (y - along * ay) ** 2 + (x - along * ax) ** 2)
-    return distance, radii[0] + along * (radii[1] - radii[0])
+    return distance, radii[owner, 0] + along * (radii[owner, 1] - radii[owner, 0])

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from dras_model.imaging.phantom.chest import Phantom, each_slice, make_phantom
+from dras_model.imaging.parallel import each_slice
+from dras_model.imaging.phantom.chest import Phantom, make_phantom
 from dras_model.imaging.phantom.scan import scan_slice
 from dras_model.imaging.phantom.spec import PhantomSpec
 from dras_model.imaging.volume import Grid, LabelMap, Volume

@@ -4,14 +4,12 @@ Smooth fields are drawn on a lattice of 3 mm and brought to the scan's grid slic
 slices of 512 x 512 needs seconds and no field in full. The same spec gives the same bits.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dras_model.imaging.parallel import available_cores
+from dras_model.imaging.parallel import each_slice
 from dras_model.imaging.phantom.drawing import Drawing
 from dras_model.imaging.phantom.emphysema import LEVELS, level_of
 from dras_model.imaging.phantom.scan import scan_slice
@@ -87,9 +85,3 @@ def _emphysema_level(painter: Painter, place: NDArray[np.bool_], n_lost: int) ->
 
     each_slice(count, len(place))
     return level_of(counts.sum(axis=0), n_lost)
-
-
-def each_slice(work: Callable[[int], None], n_slices: int) -> None:
-    """Run `work` on every slice; slices are independent, so threads change nothing."""
-    with ThreadPoolExecutor(available_cores()) as pool:
-        list(pool.map(work, range(n_slices)))

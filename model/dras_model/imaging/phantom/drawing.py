@@ -10,15 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dras_model.imaging.anatomy.body import BodyFields, body_fields
-from dras_model.imaging.anatomy.shapes import Lattice, Upsampler
+from dras_model.imaging.anatomy.shapes import Field, Lattice, Points, Upsampler
 from dras_model.imaging.anatomy.subject import Subject, make_subject
 from dras_model.imaging.anatomy.thorax import thorax_fields
 from dras_model.imaging.anatomy.vessels import AIRWAY_WALL_MM, beside, draw, grow
+from dras_model.imaging.parallel import each_slice
 from dras_model.imaging.phantom import findings
 from dras_model.imaging.phantom.emphysema import emphysema_field, smooth_noise
 from dras_model.imaging.phantom.spec import EmphysemaKind, PhantomSpec
 
 LATTICE_MM = 3.0
+SECTION = 8  # planes of the lattice drawn at once
 THORAX_MM = (np.array([-162.0, 162.0]), np.array([-183.0, 207.0]), np.array([-195.0, 195.0]))  # z, y, x
 FIELDS = (*(name for name in BodyFields._fields if name != "below_diaphragm"), "texture", "pattern")
 N_END_VESSELS = 1600  # of one tree in one lung
@@ -78,14 +80,7 @@ def _draw_fields(spec: PhantomSpec, lattice: Lattice, subject: Subject) -> NDArr
     septa = smooth_noise(rng, shape, sigma=3.0)
     texture = 1.4 * smooth_noise(rng, shape, sigma=0.6) + 0.6 * smooth_noise(rng, shape, sigma=4.0)
     points = subject.canonical(lattice.points())
-    body = body_fields(
-        points,
-        spec.findings.changed(subject.thorax),
-        fat_mm=subject.fat_mm,
-        septa=septa,
-        shift_mm=spec.findings.midline_shift_mm,
-        airway_width=spec.findings.airway_width,
-    )
+    body = _draw_body(spec, subject, points, septa=septa)
     body, extra = findings.apply(
         body, points, spec.findings, edge=septa, rng=np.random.default_rng([spec.seed, 6])
     )
@@ -98,6 +93,27 @@ def _draw_fields(spec: PhantomSpec, lattice: Lattice, subject: Subject) -> NDArr
         lung = np.maximum(body.right, body.left)
         fields[FIELDS.index("pattern")] = emphysema_field(spec.emphysema.kind, lattice, lung, seed=spec.seed)
     return fields
+
+
+def _draw_body(spec: PhantomSpec, subject: Subject, points: Points, *, septa: Field) -> BodyFields:
+    """Return the fields of the body without findings, made a few planes at a time: they stay in the cache."""
+    thorax, height = spec.findings.changed(subject.thorax), len(points.z)
+    sections: dict[int, BodyFields] = {}
+
+    def draw_section(number: int) -> None:
+        planes = slice(number * SECTION, (number + 1) * SECTION)
+        sections[number] = body_fields(
+            Points(*(p[planes] if len(p) == height else p for p in points)),
+            thorax,
+            fat_mm=subject.fat_mm,
+            septa=septa[planes],
+            shift_mm=spec.findings.midline_shift_mm,
+            airway_width=spec.findings.airway_width,
+        )
+
+    each_slice(draw_section, -(-height // SECTION))
+    in_order = (sections[number] for number in sorted(sections))
+    return BodyFields(*(np.concatenate(parts) for parts in zip(*in_order, strict=True)))
 
 
 def _draw_vessels(

@@ -81,7 +81,6 @@ LEFT_SIDE = Code("7771000", "SCT", "Left")  # CID 244
 BOTH_SIDES = Code("51440002", "SCT", "Bilateral")  # CID 244
 CT = Code("25045-6", "LN", "CT unspecified body region")  # CID 100; of the chest it has none
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")  # CID 7162
-HISTOGRAM_ANALYSIS = Code("123105", "DCM", "Histogram Analysis")  # CID 7162
 COMMENT = Code("121106", "DCM", "Comment")
 NOT_MEASURED = Code("114007", "DCM", "Measurement not attempted")  # CID 42
 SEGMENTATION = Code("113076", "DCM", "Segmentation")  # CID 7203

@@ -4,8 +4,9 @@ from scipy import ndimage
 
 from dras_model.imaging.atlas import LEFT, RIGHT, Atlas
 from dras_model.imaging.phantom import PhantomSpec, make_phantom
-from dras_model.imaging.registration import align
+from dras_model.imaging.registration import Alignment, align
 from dras_model.imaging.volume import Grid, LabelMap
+from dras_model.results.codes import Code
 from dras_model.results.errors import StudyRefused
 
 
@@ -92,15 +93,21 @@ def _inside(grid: Grid, world_mm: np.ndarray) -> np.ndarray:
     return np.all((index >= 0) & (index <= np.array(grid.shape) - 1), axis=1)
 
 
+@pytest.fixture(scope="module", params=[1, 2])
+def whole(request: pytest.FixtureRequest, atlas: Atlas) -> tuple[LabelMap, Alignment]:
+    """The lungs of a whole phantom, and how they lie in the atlas."""
+    spec = PhantomSpec(seed=request.param, n_slices=75, matrix=96, noise_hu=0.0)
+    lungs = make_phantom(spec).truth.lungs.oriented("LAS")
+    return lungs, align(atlas, lungs)
+
+
 @pytest.mark.parametrize("cut", CUTS)
-@pytest.mark.parametrize("seed", [1, 2])
 def test_a_cut_scan_is_aligned_as_the_whole_one_and_knows_what_it_covers(
-    seed: int, cut: str, atlas: Atlas
+    whole: tuple[LabelMap, Alignment], cut: str, atlas: Atlas
 ) -> None:
-    spec = PhantomSpec(seed=seed, n_slices=75, matrix=96, noise_hu=0.0)
-    whole = make_phantom(spec).truth.lungs.oriented("LAS")
-    part = _cut(whole, CUTS[cut])
-    expected, found = align(atlas, whole), align(atlas, part)
+    lungs, expected = whole
+    part = _cut(lungs, CUTS[cut])
+    found = align(atlas, part)
     middles = expected.to_subject(atlas.corners_lps_mm + np.array([16.0, -16.0, 16.0]))
     moved_mm = np.linalg.norm(
         found.to_subject(atlas.corners_lps_mm) - expected.to_subject(atlas.corners_lps_mm), axis=1
@@ -128,8 +135,9 @@ def test_one_lung_is_enough_and_is_not_mirrored(atlas: Atlas) -> None:
 
 def test_no_lung_is_refused(atlas: Atlas) -> None:
     empty = LabelMap(np.zeros((50, 50, 50), np.uint8), Grid((50, 50, 50), atlas.lungs.grid.affine))
-    with pytest.raises(StudyRefused, match="neither lung"):
+    with pytest.raises(StudyRefused, match="neither lung") as refused:
         align(atlas, empty)
+    assert refused.value.code is Code.REGISTRATION_FAILED
 
 
 def test_right_is_never_matched_with_left(atlas: Atlas) -> None:

@@ -31,7 +31,7 @@ from dras_client.errors import DrasClientError
 DEPLOY = Path(__file__).parent
 DRAS = str(Path(sys.executable).with_name("dras"))
 EVERY_S = 1  # Prometheus looks, in place of 15
-WITHIN_S = 120.0
+WITHIN_S = 300.0
 # What has no answer while all is well on a machine without a GPU.
 MAY_BE_EMPTY = re.compile(r"_gpu_|quarantined|rejected\|failed")
 

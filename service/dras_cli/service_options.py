@@ -91,7 +91,7 @@ def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return collect
 
 
-def wish_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def wish_options(command: Callable[..., Any]) -> Callable[..., Any]:  # size: a decorator an option
     """Add what may be asked of a job, given to the command as `wishes`."""
 
     @series_option

@@ -29,17 +29,35 @@ TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"),
 def commands(block: Block) -> Iterator[list[str]]:
     """The simple commands of a block as lists of words, without what sets variables and what writes files."""
     text = re.sub(r"<<(\w+)\n.*?^\1$", "", block.text, flags=re.DOTALL | re.MULTILINE).replace("\\\n", " ")
-    for line in text.splitlines():
-        lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|<>")
-        lexer.whitespace_split = True
+    for line in lines_of(text):
         words: list[str] = []
-        for word in [*lexer, ";"]:
+        for word in [*words_of(line), ";"]:
             if set(word) <= set(";&|<>"):
                 if words:
                     yield words
                 words = []
             elif words or not re.match(r"[A-Z_]+=", word):
                 words.append(word)
+
+
+def lines_of(text: str) -> Iterator[str]:
+    """Lines as a shell reads them: one whose quotation is open goes on."""
+    open_line = ""
+    for line in text.splitlines():
+        open_line += line + "\n"
+        try:
+            list(words_of(open_line))
+        except ValueError:
+            continue
+        yield open_line
+        open_line = ""
+    assert not open_line, f"a quotation is not closed: {open_line}"
+
+
+def words_of(line: str) -> shlex.shlex:
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|<>")
+    lexer.whitespace_split = True
+    return lexer
 
 
 def of_dras(words: list[str]) -> list[str] | None:
@@ -100,9 +118,21 @@ def test_a_command_that_there_is_not_is_found(wrong):
 
 def test_commands_are_found_behind_others_and_comments_are_left_out():
     block = Block(
-        ROOT / "x.md", 1, "sh", "A=1 make demo  # dras x\ncat <<E\ndras y\nE\na && sudo dras z; b | c\n", None
+        ROOT / "x.md",
+        1,
+        "sh",
+        "A=1 make demo  # dras x\ncat <<E\ndras y\nE\na && sudo dras z; b | c\nd 'e\nf'\n",
+        None,
     )
-    assert list(commands(block)) == [["make", "demo"], ["cat"], ["a"], ["sudo", "dras", "z"], ["b"], ["c"]]
+    assert list(commands(block)) == [
+        ["make", "demo"],
+        ["cat"],
+        ["a"],
+        ["sudo", "dras", "z"],
+        ["b"],
+        ["c"],
+        ["d", "e\nf"],
+    ]
 
 
 @pytest.mark.parametrize("block", blocks("toml"), ids=str)

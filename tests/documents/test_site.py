@@ -87,6 +87,15 @@ def test_every_layer_and_every_module_that_the_architecture_names_is_there(tools
         assert importlib.util.find_spec(module), module
 
 
+def test_the_paper_is_named_for_who_cites():
+    paper = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))["preferred-citation"]
+    assert [author["family-names"] for author in paper["authors"]] == [
+        "Yu", "Sun", "Chen", "Reynolds", "Chaudhary", "Batmanghelich",
+    ]  # fmt: skip
+    assert (paper["journal"], paper["year"], paper["start"]) == ("Medical Image Analysis", 2024, 103062)
+    assert paper["identifiers"][0]["value"] == "arXiv:2302.10390"
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     pytest.importorskip("material", reason="mkdocs-material is not installed")

@@ -63,8 +63,9 @@ class Method(nn.Module):
         self.key.load_state_dict(self.query.state_dict())
         self.key.requires_grad_(requires_grad=False)
         contrast, seed = recipe.contrast, recipe.optimisation.seed
+        n_queues = len(atlas.corners) if contrast.conditioned else 1
         self.queues = LocationQueues(
-            len(atlas.corners), contrast.queue, recipe.encoder.moco_dim, first=contrast.first_keys, seed=seed
+            n_queues, contrast.queue, recipe.encoder.moco_dim, first=contrast.first_keys, seed=seed
         )
         self.register_buffer("locations", torch.from_numpy(atlas.locations), persistent=False)
 
@@ -98,7 +99,7 @@ class Method(nn.Module):
         measured = self._accumulate(
             patches, batch, (drawn, keys, subjects), group=group, query=query or self.query
         )
-        self.queues.push(batch.key.location, keys, subjects)
+        self.queues.push(self._queue(batch.key.location), keys, subjects)
         return measured
 
     def commit_statistics(self) -> None:
@@ -140,22 +141,33 @@ class Method(nn.Module):
         negatives, left_out = self._negatives(location, rows, keys, subjects)
         compare = {"negatives": negatives, "left_out": left_out}
         local = local_logits(queries, own, temperature=contrast.temperature, **compare)
-        near = neighbour_logits(torch.stack(neighbours, 1), own, temperature=contrast.temperature, **compare)
-        loss_local, loss_near = info_nce(local), info_nce(near)
+        loss_local, (loss_near, found) = info_nce(local), self._near(neighbours, own, compare)
         total = loss_local + contrast.beta * loss_near
         recognised = ((queries @ keys.T).argmax(dim=1) == rows).float().mean()
         chance = (1.0 / (1.0 + (~left_out).sum(dim=1))).mean()
-        return torch.stack(
-            [total, loss_local, loss_near, accuracy(local), accuracy(near), recognised, chance]
+        return torch.stack([total, loss_local, loss_near, accuracy(local), found, recognised, chance])
+
+    def _near(
+        self, neighbours: list[Tensor], own: Tensor, compare: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the neighbouring loss and its accuracy; 0 without neighbours."""
+        if not neighbours:
+            return own.new_zeros(()), own.new_zeros(())
+        near = neighbour_logits(
+            torch.stack(neighbours, 1), own, temperature=self.recipe.contrast.temperature, **compare
         )
+        return info_nce(near), accuracy(near)
+
+    def _queue(self, location: int) -> int:
+        return location if self.recipe.contrast.conditioned else 0
 
     def _negatives(
         self, location: int, rows: Tensor, keys: Tensor, subjects: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the negatives (k, c) of the subjects in `rows` (n,), and which each leaves out (n, k)."""
         contrast, mine = self.recipe.contrast, subjects[rows]
-        queued = self.queues.negatives(location)
-        left_out = self.queues.left_out(location, mine, mask_own=contrast.mask_own)
+        queued = self.queues.negatives(self._queue(location))
+        left_out = self.queues.left_out(self._queue(location), mine, mask_own=contrast.mask_own)
         if not contrast.batch_keys:
             return queued, left_out
         same = mine.unsqueeze(1) == subjects
@@ -179,7 +191,7 @@ class Method(nn.Module):
 
     def _images(self, patches: Tensor, draws: Draws) -> Tensor:
         """Return what an encoder takes: views in [-1, 1] (n, 1, 32, 32, 32)."""
-        hu = augmentation.apply(patches, draws, noise_hu=self.recipe.augmentation.noise_hu)
+        hu = augmentation.apply(patches, draws)
         images = ((hu - WINDOW_HU[0]) / INTENSITY_SCALE_HU - 1.0).unsqueeze(1)
         return images.to(memory_format=self.memory_format)
 

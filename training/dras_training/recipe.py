@@ -48,13 +48,16 @@ class Contrast(Section):
     temperature: float = Field(0.2, gt=0)
     key_momentum: float = Field(0.999, ge=0, lt=1)
     queue: int = Field(4096, ge=1, description="keys of each location")
-    neighbours: int = Field(2, ge=1, description="R, nearest locations by atlas distance")
+    neighbours: int = Field(2, ge=0, description="R, nearest locations by atlas distance; 0: local loss only")
     beta: float = Field(1.0, ge=0, description="weight of the neighbouring loss")
     first_keys: Literal["random", "none"] = Field(
         "random", description="what a new queue holds: unit vectors drawn at random, as released, or nothing"
     )
     batch_keys: bool = Field(
         True, description="the batch's other keys are negatives, too: the queue's are older (decision 0041)"
+    )
+    conditioned: bool = Field(
+        True, description="negatives are of the query's location; else of all, in one queue (plain MoCo)"
     )
     mask_own: bool = Field(
         False, description="leave keys of the query's own subject out of the negatives (small cohorts)"
@@ -69,12 +72,20 @@ class Augmentation(Section):
     scale: float = Field(0.1, ge=0, lt=1)
     noise_hu: float = Field(50.0, ge=0)
     noise_probability: float = Field(0.25, ge=0, le=1)
+    noise_lowest_hu: float | None = Field(
+        None, ge=0, description="of a standard deviation drawn from here up to noise_hu; else it is noise_hu"
+    )
     gamma_low: float = Field(0.5, gt=0)
     gamma_high: float = Field(4.5, gt=0)
     gamma_probability: float = Field(0.25, ge=0, le=1)
     flip_probability: float = Field(0.0, ge=0, le=1, description="of mirroring along each axis by itself")
     elastic_voxels: float = Field(0.0, ge=0, description="standard deviation of the displacement of a node")
     elastic_nodes: int = Field(4, ge=2, le=16, description="nodes of the displacement along each axis")
+    density: float = Field(0.0, ge=0, lt=1, description="most change of density above air, as by a breath")
+    offset_hu: float = Field(0.0, ge=0, description="most that is added to a view, as by calibration")
+    sharpness_probability: float = Field(0.0, ge=0, le=1, description="of another kernel and thickness")
+    sharpness: float = Field(0.6, ge=0, description="most gain of detail; the least is its loss")
+    sharpness_voxels: float = Field(2.5, gt=0, description="widest Gaussian that tells detail from the rest")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -55,7 +55,12 @@ class Reader:
         dras = programs / "dras"
         dras.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dras_cli.main "$@"\n')
         dras.chmod(0o755)
-        self.environment = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}", "DRAS_URL": url}
+        self.environment = os.environ | {
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "DRAS_URL": url,
+            "DRAS": url,  # what pages of curl call it
+            "DRAS_API_KEY": "one that nobody asks for",
+        }
 
     def read(self, page: Path, written: Mapping[str, str] = MappingProxyType({})) -> None:
         for block in to_run(page):
@@ -76,7 +81,13 @@ class Reader:
             assert not any(statuses), f"{where}: {statuses}"
             return
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", text],
+            [
+                "bash",
+                "-euo",
+                "pipefail",
+                "-c",
+                text.replace("curl ", "curl --silent --show-error --fail-with-body "),
+            ],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
@@ -103,12 +114,6 @@ def reader(tutorial, tmp_path) -> Reader:
         (tmp_path / name).symlink_to(tutorial.folder / name)
     (tmp_path / "study").symlink_to(tutorial.folder / "STUDY")
     return made
-
-
-def pack(folder: Path) -> None:
-    with zipfile.ZipFile(folder / "study.zip", "w") as archive:
-        for path in sorted((folder / "STUDY").iterdir()):
-            archive.write(path, path.name)
 
 
 def for_the_interface(folder: Path) -> None:
@@ -151,7 +156,7 @@ def for_pacs(folder: Path) -> None:
 
 
 NEEDS: dict[str, Callable[[Path], None]] = {
-    "README.md": pack,
+    "README.md": for_the_interface,
     "batch.md": for_batch,
     "http-api.md": for_the_interface,
     "model-bundle.md": for_bundles,

@@ -53,6 +53,34 @@ def test_losses_are_those_of_slow_sums_whatever_the_negatives(recipe, few_corner
     assert found["loss"] == pytest.approx(local + near, abs=1e-5)
 
 
+def test_plain_moco_compares_with_keys_of_every_location(recipe, few_corners):
+    """What was pushed at one location is a negative at another: the losses are those of one queue for all."""
+    plain = changed(
+        recipe, contrast={"conditioned": False, "batch_keys": False, "mask_own": False, "neighbours": 0}
+    )
+    method, keys, projected = Method(plain, few_corners), vectors(4, seed=1), 3.0 * vectors(4, seed=2)
+    assert len(method.queues.keys) == 1
+    method.queues.push(method._queue(4), vectors(7, seed=9), torch.arange(7))
+    subjects, rows = torch.arange(4), torch.arange(4)
+    found = method._losses(projected, rows, keys, subjects, location=1)
+    logits = functional.normalize(projected, dim=1) @ torch.cat([keys, vectors(7, seed=9)]).T / 0.2
+    own, others = logits[:, :4].diagonal(), logits[:, 4:]
+    expected = (torch.logsumexp(torch.cat([own[:, None], others], 1), 1) - own).mean()
+    assert float(found[0]) == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_without_neighbours_a_step_is_that_of_the_local_loss_alone(store, recipe, few_corners):
+    local = changed(recipe, contrast={"neighbours": 0})
+    method = Method(local, few_corners)
+    measured = method.step(
+        next(batches(store, plan(local, store, few_corners), steps=(0, 1), workers=0)), Group()
+    )
+    found = dict(zip(MEASURES, measured.tolist(), strict=True))
+    assert found["loss"] == found["loss_local"] > 0.0
+    assert found["loss_neighbours"] == found["accuracy_neighbours"] == 0.0
+    assert all(bool(parameter.grad.any()) for parameter in method.query.fc.parameters())
+
+
 def test_recognised_counts_among_the_keys_of_the_batch_alone(recipe, few_corners):
     method = Method(recipe, few_corners)
     keys = torch.eye(8)[:4]

@@ -35,12 +35,15 @@ def test_the_published_recipe_says_what_was_published():
         "beta": 1.0,
         "first_keys": "random",
         "batch_keys": False,
+        "conditioned": True,
         "mask_own": False,
     }
     views = told["augmentation"]
     assert (views["translation_voxels"], views["rotation_degrees"], views["scale"]) == (12.0, 10.0, 0.1)
     assert (views["noise_hu"], views["noise_probability"], views["gamma_probability"]) == (50.0, 0.25, 0.25)
     assert (views["flip_probability"], views["elastic_voxels"]) == (0.0, 0.0)
+    assert (views["sharpness_probability"], views["density"], views["offset_hu"]) == (0.0, 0.0, 0.0)
+    assert views["noise_lowest_hu"] is None
     chosen = recipe.optimisation
     assert (chosen.epochs, chosen.batch, chosen.learning_rate) == (20, 128, 0.01)
     assert (chosen.optimiser, chosen.momentum, chosen.weight_decay) == ("sgd", 0.9, 1e-4)

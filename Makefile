@@ -11,7 +11,7 @@ PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 #   make test TORCH="torch==2.13.0+cpu --extra-index-url <index of CPU builds>"
 TORCH ?= torch==2.13.0
 
-.PHONY: help setup setup-dev demo test check format schema docs bench contract soak images-check lock supply-chain clean
+.PHONY: help setup setup-dev demo test check format schema docs site bench contract soak images-check fresh-machine lock supply-chain clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -41,9 +41,17 @@ schema: setup-dev  ## publish the JSON Schemas of a result, a pair and a compari
 	for schema in result-1.1 pair-1.0 comparison-1.0; do \
 	    $(BIN)/python -m dras_model.results.schema $${schema%-*} > docs/schema/$$schema.json || exit 1; done
 
-docs: setup-dev  ## print docs/scores.md and docs/settings.md from the code
+docs: setup-dev  ## print from the code what docs/ holds of it: references, the list of decisions, pictures
 	$(BIN)/python -m dras_model.scores.documentation > docs/scores.md
-	$(BIN)/python -m dras_service.reference > docs/settings.md
+	$(BIN)/python -m dras_service.reference.settings > docs/settings.md
+	$(BIN)/python -m dras_service.reference.codes > docs/codes.md
+	$(BIN)/python -m dras_service.reference.addresses > docs/http-reference.md
+	$(BIN)/python -m dras_cli.reference > docs/command.md
+	$(BIN)/python deploy/site/decisions.py > docs/decisions/README.md
+	$(BIN)/python deploy/site/pictures.py docs/images
+
+site: $(VENV)/.installed-docs  ## build the documents as a site into site/; a link that leads nowhere fails it
+	$(BIN)/python -m mkdocs build --strict --quiet
 
 bench: setup-dev  ## time every stage; JSON into benchmarks/results (half an hour; not ANTs itself)
 	$(BIN)/python benchmarks/pipeline.py
@@ -86,6 +94,13 @@ images-check: setup-dev  ## build the images with buildah and take a study throu
 	    { echo "$$name is missing; sudo apt install buildah debootstrap" >&2; exit 1; }; done
 	$(BIN)/python deploy/images_check/check.py --cache "$(IMAGES_CACHE)" --images $(IMAGES) --json docs/images.json
 
+# Outside of the checkout: the bare root takes 0.4 GB, one with everything installed 7 GB while it runs.
+FRESH_CACHE ?= $(HOME)/.cache/dras-fresh
+FRESH ?= demo test
+fresh-machine: setup  ## make demo and make test in a Debian root with only Python, make and git (root; an hour)
+	@command -v debootstrap >/dev/null || { echo "debootstrap is missing; sudo apt install debootstrap" >&2; exit 1; }
+	$(BIN)/python deploy/fresh_machine/check.py $(FRESH) --cache "$(FRESH_CACHE)" --json docs/fresh-machine.json
+
 # One platform, that of the images. numpy is what the command needs and the gateway does not; PyTorch's builds for
 # CUDA and for processors have one name, so it comes beside the lock (decisions 0064, 0065).
 LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url --no-emit-find-links \
@@ -109,7 +124,7 @@ supply-chain: setup-dev $(VENV)/.installed-supply-chain  ## wheel, bills of mate
 	    $(BIN)/pip-audit --disable-pip --require-hashes -r $(LOCKS)/$$name.txt || exit 1; done
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) $(OUT) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(OUT) site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -156,6 +171,10 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $@
+
+$(VENV)/.installed-docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
 	@touch $@
 
 $(VENV)/.installed-supply-chain: pyproject.toml | $(BIN)/python

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from dras_model.encoder.bundle import Bundle, Trust
 from dras_model.encoder.creation import create_untrained
-from dras_model.encoder.manifest import SCHEMA_VERSION
+from dras_model.encoder.manifest import SCHEMA_VERSION, AtlasIdentity
 from dras_model.encoder.signature import PublicKey, SignatureInvalid
 from dras_model.imaging.atlas import Atlas
 from dras_model.imaging.atlas_bundle import MANIFEST as ATLAS_MANIFEST
@@ -86,7 +86,11 @@ def open_atlas(choice: str | Path | None = None) -> Atlas:
 
 def find_atlas(bundle: Bundle) -> Atlas:
     """Return the atlas of the library whose content the bundle names. Raises SetupRefused."""
-    wanted = bundle.manifest.atlas
+    return atlas_named(bundle.manifest.atlas, by=bundle.path.name)
+
+
+def atlas_named(wanted: AtlasIdentity, *, by: str) -> Atlas:
+    """Return the atlas of the library that has this content, named by a bundle `by`. Raises SetupRefused."""
     for name in names_in(atlases_folder()):
         if _stated_identity(atlases_folder() / name) == wanted.sha256:
             return load_atlas(atlases_folder() / name)
@@ -95,7 +99,7 @@ def find_atlas(bundle: Bundle) -> Atlas:
         return builtin
     raise SetupRefused(
         Code.BUNDLE_ATLAS_MISSING,
-        name=bundle.path.name,
+        name=by,
         atlas=wanted.name,
         sha256=wanted.sha256[:12],
         folder=str(atlases_folder()),

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from dras_cli.batch_progress import duration
 from dras_cli.tables import standard_output
+from dras_service.batch.deliveries import SendCounts
 from dras_service.batch.job import BatchJob
 from dras_service.batch.ledger import FailureCount
 from dras_service.batch.manifest import Manifest
@@ -23,6 +24,7 @@ def print_summary(summary: Summary, *, out: Path) -> None:
     _print_failures(summary.failures)
     left = f", {counts.waiting + counts.running} left" if counts.waiting or counts.running else ""
     click.echo(f"{counts.done} done, {counts.failed} failed{left}, of {counts.total} studies.")
+    _print_sent(summary.sent)
     if summary.stopped:
         click.echo("Stopped; the same command goes on. `dras batch report` writes the table of what is done.")
     if tables is None:
@@ -48,6 +50,10 @@ def print_state(state: BatchState) -> None:
         for case in state.running:
             click.echo(f"  {case.name}, {duration(case.seconds)}")
     _print_failures(state.failures)
+    _print_sent(state.sent)
+    for unsent in state.unsent:
+        how = "given up" if unsent.given_up else "waits"
+        click.echo(f"  {unsent.case} to {unsent.target}, {how}: {unsent.fault}")
 
 
 def print_checked(job: BatchJob, *, n_places: int, manifest: Manifest | None) -> None:
@@ -61,6 +67,14 @@ def print_checked(job: BatchJob, *, n_places: int, manifest: Manifest | None) ->
         click.echo(f"{len(manifest.rows)} studies named by {job.source.manifest}{carried}.")
     where = "on this machine" if job.service is None else f"by {job.service.url}"
     click.echo(f"Computed {where}, {n_places} at once; results go to {job.out}.")
+
+
+def _print_sent(counts: SendCounts | None) -> None:
+    if counts is None:
+        return
+    click.echo(f"Sent to a PACS: {counts.sent}, waiting {counts.waiting}, given up {counts.given_up}.")
+    if counts.waiting or counts.given_up:
+        click.echo("`dras batch run` sends what waits, with --again what was given up as well.")
 
 
 def _print_failures(failures: Sequence[FailureCount]) -> None:

@@ -91,7 +91,7 @@ def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return collect
 
 
-def wish_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def wish_options(command: Callable[..., Any]) -> Callable[..., Any]:  # size: a decorator an option
     """Add what may be asked of a job, given to the command as `wishes`."""
 
     @series_option
@@ -119,6 +119,11 @@ def wish_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--limits", type=AnyPath, metavar="FILE.toml", help="Limits of scores and warnings by name."
     )
     @click.option(
+        "--dicom",
+        is_flag=True,
+        help="Also make DICOM objects of the result; they repeat the patient of the scan.",
+    )
+    @click.option(
         "--priority",
         type=click.IntRange(LEAST_PRIORITY, MOST_PRIORITY),
         default=0,
@@ -128,7 +133,7 @@ def wish_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--repeat", is_flag=True, help="Compute even where the same was computed before.")
     @functools.wraps(command)
     def collect(*, limits: Path | None, priority: int, repeat: bool, **rest: Any) -> Any:
-        names = ("phase", "harmonise", "reference_volume_ml")
+        names = ("phase", "harmonise", "reference_volume_ml", "dicom")
         asked = {name: rest.pop(name) for name in names} | {"limits": _read_limits(limits)}
         try:
             options = JobOptions(**asked)

@@ -77,7 +77,7 @@ class AsyncClient:
         """See `Client.job`."""
         return AsyncJob(self._calls, await self._calls.job(job_id))
 
-    async def jobs(self, *, states: Sequence[JobState] = ()) -> AsyncIterator[AsyncJob]:
+    async def jobs(self, *, states: Sequence[JobState | str] = ()) -> AsyncIterator[AsyncJob]:
         """See `Client.jobs`."""
         async for view in self._calls.jobs(states):
             yield AsyncJob(self._calls, view)

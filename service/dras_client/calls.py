@@ -64,9 +64,9 @@ class Calls:
         """Return a job."""
         return await self._exchange.get(job_path(job_id), JobView)
 
-    async def jobs(self, states: Sequence[JobState]) -> AsyncGenerator[JobView, None]:
+    async def jobs(self, states: Sequence[JobState | str]) -> AsyncGenerator[JobView, None]:
         """Yield jobs, newest first, page by page as they are needed."""
-        params: dict[str, str | list[str]] = {"state": [state.value for state in states]}
+        params: dict[str, str | list[str]] = {"state": [JobState(state).value for state in states]}
         while True:
             page = self._exchange.read(
                 await self._exchange.answer(Ask("GET", "/v1/jobs", params=params)), JobList

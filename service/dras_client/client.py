@@ -91,7 +91,7 @@ class Client:
         """Return a job that was submitted before. Raises JobNotFound."""
         return Job(self._calls, run(self._calls.job(job_id)))
 
-    def jobs(self, *, states: Sequence[JobState] = ()) -> Iterator[Job]:
+    def jobs(self, *, states: Sequence[JobState | str] = ()) -> Iterator[Job]:
         """Yield the jobs, newest first, in these states; all by default. Pages are asked for as they are needed."""
         return (Job(self._calls, view) for view in iterate(self._calls.jobs(states)))
 

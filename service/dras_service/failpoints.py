@@ -41,6 +41,7 @@ TRANSACTIONS = (
     "tenant",
     "api_key",
     "webhook",
+    "workitem",
     "audit",
     "beacon",
     "migrate",

@@ -14,9 +14,10 @@ from dras_service.store.neighbours import Neighbours
 from dras_service.store.submission import Submission
 from dras_service.store.tenants import Tenants
 from dras_service.store.webhooks import Webhooks
+from dras_service.store.workitems import WorkItemRows
 
 GATEWAY = Path(__file__).parents[2] / "service" / "dras_service" / "gateway"
-FOR_CLIENTS = (JobLookup, Submission, Ending, Events, Webhooks, Keys, Tenants, Neighbours)
+FOR_CLIENTS = (JobLookup, Submission, Ending, Events, Webhooks, Keys, Tenants, Neighbours, WorkItemRows)
 NOT_FOR_ONE_TENANT = {
     "JobLookup.n_waiting": "a number, to say 503 where the queue of all is full",
     "Keys.find": "it is what says who asks",

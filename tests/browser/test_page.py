@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,15 @@ HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
   return kind === "webgl2" ? null : ask.call(this, kind, ...rest);
 };
 """
+# Match a place of a scan with another's and back; the right lung of each is one voxel, of the second 3 mm off.
+MATCHED = """async ([a, b, atlas, place]) => {
+  const { matching } = await import("/page/viewer/matching.js");
+  const lungs = (x) => ({ shape: [1, 1, 1], voxels: [1], affine: [[1, 0, 0, x], [0, 1, 0, 0], [0, 0, 1, 0]] });
+  const result = (matrix, atlas_sha256) => (
+    { qc: { registration: { matrix } }, warnings: [], provenance: { weights: { atlas_sha256 } } });
+  const { toOther, toHere } = matching([result(a, "one"), lungs(0)], [result(b, atlas), lungs(3)]);
+  return [toOther(place), toHere(toOther(place))];
+}"""
 
 
 def score(site: Site, code: str, image: str = "raw") -> dict:
@@ -122,6 +132,51 @@ def test_slices_windows_and_overlays_change_what_is_seen(open_tab, computed: Sit
     assert not tab.problems()
 
 
+def test_two_scans_move_under_one_cursor_by_the_keyboard(
+    open_tab, computed: Site, small_job: str, axe: str
+) -> None:
+    tab = open_tab(f"/#job={computed.job}&against={small_job}", key=computed.key)
+    tab.wait_for_images()
+    look = tab.page.get_by_role("button", name="Look at both scans")
+    look.focus()
+    tab.page.keyboard.press("Enter")
+    tab.page.locator(".pair output.reading span").nth(1).wait_for(timeout=180_000)  # two more canvases
+    tab.page.get_by_text("One cursor in both:").wait_for()
+    baseline, here = (tab.page.locator(".pair canvas").nth(n) for n in (0, 1))
+    slider = tab.page.locator("#slice-pair-axial")
+    at = int(slider.input_value())
+    before = baseline.screenshot()
+    assert here.evaluate("canvas => canvas === document.activeElement")
+    tab.page.keyboard.press("Shift+ArrowUp")
+    assert int(slider.input_value()) == at + 10
+    assert baseline.screenshot() != before  # the other scan has followed
+    baseline.focus()
+    tab.page.keyboard.press("PageUp")
+    tab.page.keyboard.press("Shift+ArrowDown")
+    assert int(slider.input_value()) < at + 10
+    assert _violations(tab, axe) == []
+    tab.page.set_viewport_size({"width": 360, "height": 800})
+    assert tab.page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert not tab.problems()
+
+
+def test_places_of_two_scans_are_matched_through_the_atlas_or_by_millimetres(open_tab) -> None:
+    rng = np.random.default_rng(5)
+    a, b = (np.eye(4) + np.pad(rng.normal(0, 0.2, (3, 4)), ((0, 1), (0, 0))) for _ in range(2))
+    a[:3, 3], b[:3, 3] = (10, -20, 300), (-5, 8, -40)
+    to_lps = np.diag([-1, -1, 1, 1])
+    place = np.array([12.0, 34.0, 56.0, 1.0])
+    (there, back), (moved, _) = (
+        open_tab().page.evaluate(MATCHED, [a.tolist(), b.tolist(), other_atlas, place[:3].tolist()])
+        for other_atlas in ("one", "another")
+    )
+    np.testing.assert_allclose(there, (to_lps @ b @ np.linalg.inv(a) @ to_lps @ place)[:3], atol=1e-6)
+    np.testing.assert_allclose(back, place[:3], atol=1e-6)
+    np.testing.assert_allclose(
+        moved, place[:3] + np.array([3.0, 0.0, 0.0])
+    )  # as far apart as the middles of the right lungs
+
+
 def test_a_reload_shows_the_same_study_without_asking_for_the_key(open_tab, computed: Site) -> None:
     tab = open_tab()
     tab.sign_in(computed.key)
@@ -142,6 +197,36 @@ def test_a_study_that_would_be_refused_is_told_so_before_it_is_sent(open_tab, si
     tab.page.get_by_text("Refused: Too few slices").wait_for()
     assert tab.page.get_by_role("button", name="Send the study").count() == 0
     assert not [request for request in tab.asked if "/v1/studies" in request.url]
+
+
+def drop(tab, *paths: Path) -> None:
+    """Let go of files over the page as a person does who drags them there: the browser walks the folders itself."""
+    box = tab.page.locator(".drop").bounding_box()
+    at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + 10}
+    held = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    with_protocol = tab.page.context.new_cdp_session(tab.page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        with_protocol.send("Input.dispatchDragEvent", {"type": kind, **at, "data": held})
+
+
+def test_a_folder_and_a_zip_that_are_dropped_are_looked_at_with_all_that_is_in_them(
+    open_tab, site: Site, two_slices, tmp_path: Path
+) -> None:
+    scan = shutil.copytree(two_slices, tmp_path / "From the CD" / "DICOM" / "S1")
+    (tmp_path / "From the CD" / ".DS_Store").write_bytes(b"of the system")
+    tab = open_tab(key=site.key)
+    tab.page.get_by_text("Drop a DICOM folder").wait_for()
+    drop(tab, tmp_path / "From the CD")
+    tab.page.locator(".picked .what").filter(has_text="From the CD 2 files").wait_for()
+    tab.page.get_by_text("Refused: Too few slices").wait_for()
+    drop(tab, Path(shutil.make_archive(str(tmp_path / "study"), "zip", scan)))
+    tab.page.locator(".picked .what").filter(has_text="study.zip 1 file").wait_for()
+    tab.page.get_by_text("Refused: Too few slices").wait_for()
+    (tmp_path / "empty").mkdir()
+    drop(tab, tmp_path / "empty")
+    tab.page.get_by_text("There is no file in it.").wait_for()
+    assert not tab.page.locator(".drop.over").count()
+    assert not tab.problems()
 
 
 def test_gigabytes_show_progress_outlive_a_reload_and_can_be_cancelled(

@@ -133,5 +133,18 @@ def test_nobody_reaches_a_worker_and_only_the_ingress_and_prometheus_a_gateway()
     assert opened["to-gateway"]["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "gateway"}
 
 
+def test_dicomweb_goes_by_the_key_to_one_gateway_and_is_bounded_as_everything_else_is():
+    prefix = "nginx.ingress.kubernetes.io/"
+    told = {name: dict(found["metadata"]["annotations"]) for name, found in of("Ingress").items()}
+    paths = {
+        path["path"]: name
+        for name, found in of("Ingress").items()
+        for path in found["spec"]["rules"][0]["http"]["paths"]
+    }
+    assert paths["/dicom-web"] == "gateway-dicomweb"
+    assert told["gateway-dicomweb"].pop(f"{prefix}upstream-hash-by") == "$http_authorization"
+    assert told["gateway-dicomweb"] == told["gateway"]
+
+
 def test_no_secret_is_among_the_resources():
     assert "Secret" not in {document["kind"] for document in documents()}

@@ -55,7 +55,7 @@ def export(run: Path, destination: Path, *, atlas: Atlas, store: PatchStore, nam
     trained = _provenance(recipe, store, atlas, steps=int(saved["step"]))
     with new_folder(destination) as draft:
         bundle = create_bundle(draft, weights, atlas, name=name, training=trained, licence=recipe.licence)
-        _compare(bundle, weights, store, atlas, name=name)
+        require_same(bundle, weights, store, atlas)
     return Bundle.load(destination)
 
 
@@ -72,11 +72,12 @@ def difference(bundle: Bundle, weights: EncoderWeights, store: PatchStore, atlas
     return float(np.abs(found.numpy() - served).max())
 
 
-def _compare(bundle: Bundle, weights: EncoderWeights, store: PatchStore, atlas: Atlas, *, name: str) -> None:
+def require_same(bundle: Bundle, weights: EncoderWeights, store: PatchStore, atlas: Atlas) -> None:
+    """Refuse a bundle whose graph gives something else than the network. Raises SetupRefused EXPORT_DIFFERS."""
     limit = bundle.manifest.tolerance.max_difference
     found = difference(bundle, weights, store, atlas)
     if not found <= limit:  # written so that a NaN fails
-        raise SetupRefused(Code.EXPORT_DIFFERS, name=name, difference=found, limit=limit)
+        raise SetupRefused(Code.EXPORT_DIFFERS, name=bundle.manifest.name, difference=found, limit=limit)
 
 
 def _provenance(recipe: Recipe, store: PatchStore, atlas: Atlas, *, steps: int) -> Trained:

@@ -5,14 +5,16 @@ later is invented, too: a survival whose hazard is known, to try an analysis on.
 """
 
 import csv
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dras_model.imaging.phantom import Build, Emphysema, PhantomSpec
+from dras_model.imaging.nifti import write_nifti
+from dras_model.imaging.phantom import Build, Emphysema, PhantomSpec, make_phantom
 from dras_model.imaging.phantom.spec import COVERAGE_MM, EmphysemaKind, Kernel
 from dras_model.outputs.folder import new_file
 from dras_model.results.study import Region
@@ -33,6 +35,13 @@ RISK = {  # log hazard per whole lung lost; paraseptal cysts are taken for the h
     EmphysemaKind.PARASEPTAL: 2.0,
 }
 BASE_HAZARD = 0.06  # deaths a year among the healthy
+LOST = 2  # in a label map of a scan, whose lung is 1, as in maps of low attenuation
+
+Heard = Callable[[int, int], None]
+
+
+def to_nobody(_done: int, _total: int) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +78,34 @@ def invent(cohort: Phantoms) -> Iterator[Person]:
     return (_person(cohort.seed + i, cohort) for i in range(cohort.count))
 
 
-def write_truth(cohort: Phantoms, path: Path) -> int:
-    """Write a row a person to a CSV file; return how many. Raises SetupRefused OUTPUT_NOT_WRITABLE."""
-    rows = [person.row for person in invent(cohort)]
+def write_truth(cohort: Phantoms, path: Path, *, scans: Path | None = None, heard: Heard = to_nobody) -> int:
+    """Write a row a person to a CSV file; return how many. Raises SetupRefused OUTPUT_NOT_WRITABLE.
+
+    With `scans` each is scanned into that folder, and the columns image and labels say where; a label is 1 in
+    lung and LOST in what is lost of it.
+    """
+    rows = []
+    for done, person in enumerate(invent(cohort)):
+        rows.append(person.row if scans is None else person.row | _scanned(person, scans, beside=path))
+        heard(done + 1, cohort.count)
     with new_file(path, overwrite=True) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, rows[0], lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
     return len(rows)
+
+
+def _scanned(person: Person, scans: Path, *, beside: Path) -> dict[str, str]:
+    phantom = make_phantom(person.spec)
+    labels = np.where(phantom.truth.emphysema, LOST, phantom.truth.lungs.labels > 0).astype(np.uint8)
+    made = (("image", "images", np.rint(phantom.volume.hu).astype(np.int16)), ("labels", "labels", labels))
+    named = {}
+    for column, folder, array in made:
+        place = scans / folder / f"{person.name}.nii.gz"
+        with new_file(place, overwrite=True) as draft:
+            write_nifti(draft, array, phantom.volume.grid)
+        named[column] = os.path.relpath(place.resolve(), beside.resolve().parent)
+    return named
 
 
 def _person(seed: int, cohort: Phantoms) -> Person:

@@ -20,11 +20,22 @@ N_BATCHES = 8
 
 @torch.no_grad()
 def estimate_statistics(
-    network: EncoderNetwork, store: PatchStore, locations: NDArray[np.float32], *, seed: int
+    network: EncoderNetwork,
+    store: PatchStore,
+    locations: NDArray[np.float32],
+    *,
+    seed: int,
+    among: NDArray[np.int64] | None = None,
 ) -> None:
-    """Replace the running statistics of `network` by those of valid patches of `store`, drawn at random."""
+    """Replace the running statistics of `network` by those of valid patches of `store`, drawn at random.
+
+    `among` names the subjects that may be looked at; all by default.
+    """
     generator = np.random.Generator(np.random.PCG64(seed))
     subjects, places = np.nonzero(store.valid)
+    if among is not None:
+        seen = np.isin(subjects, among)
+        subjects, places = subjects[seen], places[seen]
     was_training = network.training
     network.train()
     with one_group(network):

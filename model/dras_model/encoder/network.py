@@ -4,7 +4,7 @@ The only module of the encoder that imports torch; serving runs the graph of `gr
 authors' names, so that their `state_dict` loads as it is. Losses and queues belong to `dras_training`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -131,10 +131,16 @@ class EncoderNetwork(nn.Module):
 
     def embed(self, images: Tensor, locations: Tensor) -> Tensor:
         """Return the embeddings (B, rep_dim) alone; arguments as for `forward`."""
+        for _, found in self.maps(images, locations):
+            images = found
+        return images.flatten(1)
+
+    def maps(self, images: Tensor, locations: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Yield what each layer gives (B, c, z, y, x), under the name of its convolution."""
         for convolution, norm in self._chain:
             images = self.get_submodule(convolution)(images, locations)
             images = functional.elu(self.get_submodule(norm)(images))
-        return images.flatten(1)
+            yield convolution, images
 
     @classmethod
     def from_weights(

@@ -21,6 +21,7 @@ from dras_service.batch.job import Table, load_job
 from dras_service.batch.ledger import Ledger
 from dras_service.batch.opening import open_places, recipe_of
 from dras_service.batch.run import Stop, Summary, run_batch
+from dras_service.batch.sending import check_targets
 from dras_service.batch.state import BatchState, state_of
 from dras_service.batch.table import write_tables
 
@@ -76,6 +77,8 @@ def check(*, job: Path, as_json: bool) -> None:
     manifest = read_table(chosen)
     with busy("opening the weights"):
         recipe_of(chosen)
+        if chosen.send is not None:
+            check_targets(chosen.send)
         places = open_places(chosen, stop=Stop())
     n_rows = None if manifest is None else len(manifest.rows)
     told = {"valid": True, "out": str(chosen.out), "places": len(places), "manifest_rows": n_rows}
@@ -164,6 +167,7 @@ def _summary(summary: Summary) -> dict[str, Any]:
         "failures_table": None if tables is None else str(tables.failures),
         "rows": None if tables is None else tables.n_rows,
         "stopped": summary.stopped,
+        "sent": None if summary.sent is None else summary.sent._asdict(),
     }
 
 
@@ -175,4 +179,6 @@ def _state(state: BatchState) -> dict[str, Any]:
         "eta_s": state.eta_s,
         "running_cases": [asdict(case) for case in state.running],
         "failures": {failure.code: failure.n for failure in state.failures},
+        "sent": None if state.sent is None else state.sent._asdict(),
+        "unsent": [unsent._asdict() for unsent in state.unsent],
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from dras_cli.commands.train_downstream import dense, encode, probe, survival
+from dras_cli.commands.train_tuned import finetune, label, segment
 from dras_cli.options import AnyPath, json_option
 from dras_cli.progress import long_bar
 from dras_model.library import bundles_folder, open_atlas
@@ -184,7 +185,10 @@ def curves(*, run: Path, picture: Path) -> None:
 @click.argument("table", type=AnyPath)
 @click.option("--count", type=click.IntRange(min=1), help="How many; as many as the recipe by default.")
 @click.option("--first", type=click.IntRange(min=0), help="Seed of the first; the recipe's by default.")
-def phantoms(*, recipe: str, table: Path, count: int | None, first: int | None) -> None:
+@click.option(
+    "--scans", type=AnyPath, metavar="DIR", help="Scan them, too: NIfTI, with label maps of what is lost."
+)
+def phantoms(*, recipe: str, table: Path, count: int | None, first: int | None, scans: Path | None) -> None:
     """Write what is true of a recipe's invented people to the CSV TABLE: disease, build, scanner and fate."""
     from dras_training.people import write_truth  # noqa: PLC0415
     from dras_training.recipe import load_recipe  # noqa: PLC0415
@@ -193,8 +197,14 @@ def phantoms(*, recipe: str, table: Path, count: int | None, first: int | None) 
     if cohort is None:
         raise click.UsageError("This recipe has no phantoms.")
     asked = {name: value for name, value in (("count", count), ("seed", first)) if value is not None}
-    click.echo(f"{write_truth(cohort.model_copy(update=asked), table)} people are in {table}.")
+    with long_bar("people") as progress:
+
+        def heard(done: int, total: int) -> None:
+            progress(done / total, f"{done} of {total} people")
+
+        n = write_truth(cohort.model_copy(update=asked), table, scans=scans, heard=heard)
+    click.echo(f"{n} people are in {table}.")
 
 
-for _command in (encode, probe, survival, dense):
+for _command in (encode, probe, survival, dense, finetune, segment, label):
     train.add_command(_command)

@@ -4,7 +4,7 @@ A study that the PACS cannot give is that study's failure; a PACS that is away i
 batch, which goes on when it is called again.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Event, Lock
@@ -12,6 +12,7 @@ from threading import Event, Lock
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused, StudyRefused
 from dras_service.batch.cases import Case, Found, GivenBack
+from dras_service.batch.deliveries import KnownStudy
 from dras_service.batch.job import Pacs
 from dras_service.batch.staging import room_for
 from dras_service.pacs.configuration import read_configuration
@@ -24,8 +25,11 @@ _CT = "CT"
 _THE_PORT = Lock()  # that a C-MOVE sends to: one fetch listens on it at a time
 
 
-def studies_in(pacs: Pacs) -> Iterator[Found]:
-    """Yield what the query finds. Raises CannotServe, SetupRefused PACS_UNREACHABLE."""
+def studies_in(pacs: Pacs, known: Mapping[str, KnownStudy]) -> Iterator[Found]:
+    """Yield what the query finds; what is known to have been sent there makes no study another.
+
+    Raises CannotServe, SetupRefused PACS_UNREACHABLE.
+    """
     query = StudyQuery(
         patient_id=pacs.patient_id,
         accession_number=pacs.accession_number,
@@ -38,14 +42,16 @@ def studies_in(pacs: Pacs) -> Iterator[Found]:
         try:
             for study in archive.find_studies(query):
                 has_ct = not study.modalities or _CT in study.modalities
+                n_images, before = study.n_instances or 0, known.get(study.study_uid)
+                n_images = n_images if before is None else before.n_images_of(n_images)
                 day = f" of {study.study_date}" if study.study_date else ""
                 yield Found(
                     study=study.study_uid,
                     origin="pacs" if has_ct else "no ct",
                     source=f"{pacs.peer}{day}" if has_ct else ", ".join(study.modalities),
-                    identity=f"{study.study_uid} {study.n_instances}",
+                    identity=f"{study.study_uid} {n_images}",
                     study_uid=study.study_uid,
-                    n_images=study.n_instances or 0,
+                    n_images=n_images,
                     called=study.study_date or "",
                 )
         except PeerFailed as failure:

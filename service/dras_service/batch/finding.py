@@ -1,6 +1,6 @@
 """From the source of a batch file to the cases of its ledger."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -8,6 +8,7 @@ from pathlib import Path
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
 from dras_service.batch.cases import Found
+from dras_service.batch.deliveries import Deliveries, KnownStudy
 from dras_service.batch.inventory import Inventory
 from dras_service.batch.job import BatchJob, Pacs
 from dras_service.batch.ledger import Ledger
@@ -25,7 +26,7 @@ def find_studies(job: BatchJob, ledger: Ledger, inventory: Inventory, *, recipe:
 
     Raises SetupRefused COHORT_INVALID where the source cannot be read, or offers nothing.
     """
-    offered = _offered(job, inventory, tell)
+    offered = _offered(job, inventory, ledger, tell)
     empty = True
     while chunk := list(islice(offered, _AT_ONCE)):
         empty = False
@@ -49,7 +50,7 @@ def read_table(job: BatchJob) -> Manifest | None:
     return manifest
 
 
-def _offered(job: BatchJob, inventory: Inventory, tell: Tell) -> Iterator[Found]:
+def _offered(job: BatchJob, inventory: Inventory, ledger: Ledger, tell: Tell) -> Iterator[Found]:
     manifest, root = read_table(job), job.source.folder
     if manifest is not None:
         yield from studies_by_path(manifest)
@@ -57,7 +58,7 @@ def _offered(job: BatchJob, inventory: Inventory, tell: Tell) -> Iterator[Found]
     if named == {}:
         return
     if job.source.pacs is not None:
-        yield from _asked_for(job.source.pacs, named)
+        yield from _asked_for(job.source.pacs, named, Deliveries(ledger).known_at(job.source.pacs.peer))
     if root is None:
         return
     n_files = 0
@@ -103,12 +104,14 @@ def _named(offered: Iterable[Found], rows: dict[str, list[Row]]) -> Iterator[Fou
             )
 
 
-def _asked_for(pacs: Pacs, named: dict[str, list[Row]] | None) -> Iterator[Found]:
+def _asked_for(
+    pacs: Pacs, named: dict[str, list[Row]] | None, known: Mapping[str, KnownStudy]
+) -> Iterator[Found]:
     """Yield what the query finds, or each row as it is: whether the PACS has it shows when it is fetched."""
     if named is None:
         from dras_service.batch.fetching import studies_in  # noqa: PLC0415 - a batch of files needs no PACS
 
-        yield from studies_in(pacs)
+        yield from studies_in(pacs, known)
         return
     for study_uid, rows in named.items():
         for row in rows:

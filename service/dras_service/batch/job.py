@@ -21,6 +21,7 @@ from dras_model.results.errors import SetupRefused
 from dras_model.results.written import Unreadable, read_toml
 from dras_model.scores.limits import Limits
 from dras_service.api.options import LEAST_PRIORITY, MOST_PRIORITY, JobOptions
+from dras_service.pacs.configuration import FORMS, Form
 
 _FOLDER = "folder"  # in the context of a validation: where the file lies
 _LOCAL_ONLY = ("atlas", "segmenter")
@@ -127,6 +128,20 @@ class Service(_Section):
         return None if path is None else _placed(path, info)
 
 
+class Send(_Section):
+    """Sending the DICOM objects of results to systems that pacs.toml knows, beside the study that they are of."""
+
+    config: Path = Field(description="pacs.toml, which knows the systems")
+    to: tuple[str, ...] = Field(min_length=1, description="their names there")
+    what: tuple[Form, ...] = Field(FORMS, min_length=1)
+    patience_s: float = Field(600.0, ge=0, description="for a system that is away, once all is computed")
+
+    @field_validator("config")
+    @classmethod
+    def _beside_the_file(cls, path: Path, info: ValidationInfo) -> Path:
+        return _placed(path, info)
+
+
 class Table(_Section):
     """The cohort's table, as `dras cohort` writes it."""
 
@@ -148,6 +163,7 @@ class BatchJob(_Section):
     options: Options = Options()
     here: Here | None = None
     service: Service | None = None
+    send: Send | None = None
     table: Table = Table()
 
     @field_validator("out")
@@ -162,6 +178,16 @@ class BatchJob(_Section):
         asked = [name for name in _LOCAL_ONLY if getattr(self.options, name)]
         if self.service is not None and asked:
             raise ValueError(f"options.{asked[0]} cannot be asked of a service")
+        return self
+
+    @model_validator(mode="after")
+    def _has_what_it_sends(self) -> Self:
+        if self.send is None:
+            return self
+        if self.service is not None:
+            raise ValueError("give [send] or [service], not both: a service sends by its routes")
+        if not self.options.dicom:
+            raise ValueError("what is sent are DICOM objects: ask for them by options.dicom = true")
         return self
 
 

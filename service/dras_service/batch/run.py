@@ -19,12 +19,14 @@ from dras_client.errors import DrasClientError
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused, StudyRefused
 from dras_service.batch.cases import Case, Failed, GivenBack, Outcome, State
+from dras_service.batch.deliveries import Deliveries, SendCounts
 from dras_service.batch.events import Began, Ended, Event, Hear, Looking, Planned, Progress, Tabling, eta_s
 from dras_service.batch.finding import find_studies
 from dras_service.batch.inventory import Inventory, Piece, pieces_of
 from dras_service.batch.job import BatchJob
 from dras_service.batch.ledger import Counts, FailureCount, Ledger
 from dras_service.batch.places import Notes, Place
+from dras_service.batch.sending import NothingToSend, Sender, Sending
 from dras_service.batch.staging import staged
 from dras_service.batch.table import RESULTS, Tables, write_tables
 from dras_service.errors import CannotServe
@@ -44,12 +46,13 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a run leaves: the counts of all cases, failures by code, the tables, and whether it was stopped."""
+    """What a run leaves: counts of all cases, failures by code, tables, whether it was stopped, what was sent."""
 
     counts: Counts
     failures: tuple[FailureCount, ...]
     tables: Tables | None
     stopped: bool
+    sent: SendCounts | None = None
 
 
 @dataclass(slots=True)
@@ -83,12 +86,20 @@ def run_batch(
         hear(
             Planned(counts.total, counts.done, counts.failed, counts.waiting, inventory.n_others, len(places))
         )
-        _Desk(job, ledger, places, stop=stop, hear=hear).work()
+        with _sender(job, ledger, again=again) as sender:
+            _Desk(job, ledger, places, stop=stop, hear=hear, sender=sender).work()
+            sender.finish(stop.drain)
         stopped = stop.drain.is_set() and ledger.counts().waiting > 0
         tables = None
         if not stopped:
             tables = write_tables(job, ledger, tell=lambda fraction: heard(Tabling(fraction)))
-        return Summary(ledger.counts(), ledger.failures_by_code(), tables, stopped)
+        return Summary(
+            ledger.counts(), ledger.failures_by_code(), tables, stopped, sent=Deliveries(ledger).counts()
+        )
+
+
+def _sender(job: BatchJob, ledger: Ledger, *, again: bool) -> Sender | NothingToSend:
+    return NothingToSend() if job.send is None else Sender(job.send, ledger, job.out / RESULTS, again=again)
 
 
 def _heard_until(stop: Stop, hear: Hear) -> Hear:
@@ -120,13 +131,21 @@ class _Desk:
     """Hands cases out and writes down what comes back."""
 
     def __init__(
-        self, job: BatchJob, ledger: Ledger, places: Sequence[Place], *, stop: Stop, hear: Hear
+        self,
+        job: BatchJob,
+        ledger: Ledger,
+        places: Sequence[Place],
+        *,
+        stop: Stop,
+        hear: Hear,
+        sender: Sending,
     ) -> None:
         self._job = job
         self._ledger = ledger
         self._free = list(places)
         self._stop = stop
         self._hear = hear
+        self._sender = sender
         self._running: dict[Future[Outcome], _Running] = {}
         self._fault: SetupRefused | CannotServe | DrasClientError | None = None
         self._told_at = 0.0
@@ -142,6 +161,7 @@ class _Desk:
                         self._settle(self._running.pop(future), future)
                     for running in self._running.values():
                         self._note(running)
+                    self._sender.look()
                     self._tell()
             finally:
                 self._stop.now.set()
@@ -206,6 +226,8 @@ class _Desk:
         except Exception as defect:  # noqa: BLE001 - the doorman: one case must not end a batch of thousands
             outcome = Failed.of(Code.CASE_CRASHED, how=f"{type(defect).__name__} in the batch itself")
         state = self._ledger.end(case, outcome)
+        if state is State.DONE:
+            self._sender.done(case.id)
         if state is State.FAILED:  # what lies there is of other images than these
             shutil.rmtree(self._job.out / RESULTS / case.name, ignore_errors=True)
         seconds = time.monotonic() - running.began_at

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dras_service.batch.cases import State
+from dras_service.batch.deliveries import Deliveries, SendCounts, Unsent
 from dras_service.batch.events import eta_s
 from dras_service.batch.ledger import Counts, FailureCount, Ledger, is_at_work
 
@@ -20,7 +21,7 @@ class RunningCase:
 
 @dataclass(frozen=True, slots=True)
 class BatchState:
-    """Counts, rate, what runs and what has failed; `at_work` says whether a run holds the ledger."""
+    """Counts, rate, what runs, has failed and was sent; `at_work` says whether a run holds the ledger."""
 
     counts: Counts
     at_work: bool
@@ -28,6 +29,8 @@ class BatchState:
     eta_s: float | None
     running: tuple[RunningCase, ...]
     failures: tuple[FailureCount, ...]
+    sent: SendCounts | None = None
+    unsent: tuple[Unsent, ...] = ()
 
 
 def state_of(out: Path, ledger: Ledger) -> BatchState:
@@ -39,4 +42,14 @@ def state_of(out: Path, ledger: Ledger) -> BatchState:
         RunningCase(row["name"], row["source"], now - row["began_at"]) for row in ledger.rows(State.RUNNING)
     )
     left = counts.waiting + counts.running
-    return BatchState(counts, at_work, rate, eta_s(left, rate), running, ledger.failures_by_code())
+    deliveries = Deliveries(ledger)
+    return BatchState(
+        counts,
+        at_work,
+        rate,
+        eta_s(left, rate),
+        running,
+        ledger.failures_by_code(),
+        deliveries.counts(),
+        deliveries.unsent(),
+    )

@@ -45,11 +45,11 @@ class FaultEntry:
 FAULTS: Mapping[FaultCode, FaultEntry] = MappingProxyType(
     {
         FaultCode.SETTINGS_INVALID: FaultEntry(
-            "{sentence}", "Correct or unset them; docs/operations.md lists all."
+            "{sentence}", "Correct or unset them; docs/settings.md lists all."
         ),
         FaultCode.SETTINGS_UNKNOWN: FaultEntry(
             "Nothing reads these variables: {names}.",
-            "Look for a misspelling; docs/operations.md lists all.",
+            "Look for a misspelling; docs/settings.md lists all.",
             True,
         ),
         FaultCode.INSECURE_BIND: FaultEntry("{sentence}", "Require keys, or bind 127.0.0.1."),

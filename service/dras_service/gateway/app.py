@@ -139,7 +139,7 @@ def _jobs_by_dicomweb(
     web = DicomWeb(intake, made, lambda: background.room)
     yield storing_router(web)
     yield results_of_router(web)
-    yield workitems_router(WorkItems(store.submission, store.jobs, store.ending, made))
+    yield workitems_router(WorkItems(store.workitems, store.submission, store.jobs, store.ending, made))
 
 
 def _standing(store: Store, tenant: str) -> Standing:

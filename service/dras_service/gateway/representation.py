@@ -46,6 +46,10 @@ class Representation:
             "X-Content-Type-Options": "nosniff",
         }
         if self.name is not None:
+            # To be saved. Where it is shown all the same, no script of it runs, and it is of no origin.
+            headers["Content-Security-Policy"] = (
+                "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+            )
             headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(self.name, safe='')}"
         return headers
 

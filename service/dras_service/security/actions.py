@@ -18,6 +18,7 @@ class Action(StrEnum):
     DICOM_SEND = "dicom.send"
     DICOM_RETRIEVE = "dicom.retrieve"
     WORKITEM_CREATE = "workitem.create"
+    WORKITEM_UPDATE = "workitem.update"
     WORKITEM_CANCEL = "workitem.cancel"
     WEBHOOK_CREATE = "webhook.create"
     WEBHOOK_REMOVE = "webhook.remove"

@@ -34,6 +34,11 @@ _MEDIA_TYPES = {
     ".png": "image/png",
     ".npz": "application/x-npz",
     ".nii.gz": "application/gzip",
+    ".parquet": "application/vnd.apache.parquet",
+    ".pdf": "application/pdf",
+    ".html": "text/html; charset=utf-8",
+    ".dcm": "application/dicom",
+    ".zip": "application/zip",
 }
 
 

@@ -73,6 +73,15 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkItem:
+    """A job as a workflow manager knows it; `attributes` are its words, by keyword of DICOM."""
+
+    uid: str
+    attributes: Mapping[str, Any]
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
 class Submitted:
     """The job of an upload; not new where the same was asked before."""
 

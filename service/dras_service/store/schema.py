@@ -127,6 +127,17 @@ idempotency = Table(
     Index("idempotency_by_age", "created_at"),
 )
 
+workitem = Table(
+    "workitem",
+    metadata,
+    Column("tenant", String(40), primary_key=True),
+    Column("uid", String(64), primary_key=True),  # as its manager gave it
+    Column("job_id", ForeignKey("job.id"), nullable=False),
+    Column("attributes", JSON, nullable=False),  # the manager's labels, station and time, by keyword
+    Column("created_at", Float, nullable=False),
+    Index("workitem_by_age", "tenant", "created_at", "uid"),
+)
+
 event = Table(
     "event",
     metadata,

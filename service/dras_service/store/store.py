@@ -25,6 +25,7 @@ from dras_service.store.submission import Submission
 from dras_service.store.sweeping import Sweeping
 from dras_service.store.tenants import Tenants
 from dras_service.store.webhooks import Webhooks
+from dras_service.store.workitems import WorkItemRows
 
 
 class Store:
@@ -52,6 +53,7 @@ class Store:
         self.keys = Keys(database)
         self.neighbours = Neighbours(database)
         self.webhooks = Webhooks(database)
+        self.workitems = WorkItemRows(database)
         self.audit = AuditLog(database)
         self.numbers = Numbers(database)
         self.inventory = Inventory(database)

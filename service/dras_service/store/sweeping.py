@@ -12,7 +12,7 @@ from dras_service.api.jobs import RUNNING, TERMINAL, JobState
 from dras_service.store.changes import NO_LEASE, change, hint, quarantined, requeued
 from dras_service.store.database import EVERYBODY, Database
 from dras_service.store.rows import Swept
-from dras_service.store.schema import event, idempotency, job, outbox
+from dras_service.store.schema import event, idempotency, job, outbox, workitem
 
 MOST_DUE = 1000  # hints per sweep; the rest waits for the next one
 MOST_DOUBLINGS = 4  # of the time between two hints: a long queue must not flood its own broker
@@ -92,12 +92,13 @@ class Sweeping:
         return len(due)
 
     def prune(self, *, older_than_s: float) -> int:
-        """Forget sent letters, old Idempotency-Keys, and events of ended jobs; return how many rows."""
+        """Forget sent letters, old Idempotency-Keys, work items and events of ended jobs; return how many rows."""
         limit = self._database.now() - older_than_s
         ended = select(job.c.id).where(job.c.state.in_(TERMINAL), job.c.updated_at < limit)
         statements = (
             delete(outbox).where(outbox.c.done_at < limit),
             delete(idempotency).where(idempotency.c.created_at < limit),
+            delete(workitem).where(workitem.c.created_at < limit, workitem.c.job_id.in_(ended)),
             delete(event).where(event.c.at < limit, event.c.job_id.in_(ended)),
         )
         with self._database.write("prune", tenant=EVERYBODY) as connection:

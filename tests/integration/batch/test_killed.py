@@ -34,6 +34,11 @@ def job_file(folder: Path, orthanc: Orthanc) -> Path:
         peer = "archive"
         description = "{DESCRIPTION}"
         modality = ""
+        [options]
+        dicom = true
+        [send]
+        config = "pacs.toml"
+        to = ["archive"]
         [here]
         workers = 1
         """
@@ -59,7 +64,7 @@ def kill_when(process: "subprocess.Popen[str]", out: Path, *, ended: int) -> Non
     )
 
 
-def test_a_batch_killed_three_times_ends_with_one_result_each_and_every_failure_by_its_code(
+def test_a_batch_killed_three_times_ends_with_one_result_each_there_and_in_the_pacs(
     orthanc: Orthanc, library: Path, tmp_path: Path
 ) -> None:
     for folder in write_cohort(tmp_path / "scans"):
@@ -85,3 +90,12 @@ def test_a_batch_killed_three_times_ends_with_one_result_each_and_every_failure_
     assert table["StudyInstanceUID"].nunique() == table["SeriesInstanceUID"].nunique() == N_CHESTS
     failures = pd.read_csv(out / "cohort.failures.csv")
     assert sorted(failures["Code"]) == sorted(FAILURES.values())
+
+    assert end["sent"] == {"sent": N_CHESTS, "waiting": 0, "given_up": 0}
+    status, shown, errors = batch("run", job, "--json")
+    events = [json.loads(line) for line in shown.splitlines()]
+    # What lies there of ours makes no study another.
+    assert (status, [event for event in events if event["event"] == "began"]) == (0, []), errors
+    for study_uid in table["StudyInstanceUID"].unique():
+        there = {modality: len(found) for modality, found in orthanc.series(study_uid).items()}
+        assert {**there, "CT": 0} == {"SR": 1, "SEG": 1, "OT": 1, "DOC": 1, "CT": 0}

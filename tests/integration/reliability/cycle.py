@@ -181,6 +181,7 @@ def run(folder: str, failpoint: str | None) -> None:
     _set_up(site)
     ids = {request: site.submit(request) for request in REQUESTS}
     _gather(site)
+    store.workitems.add("1.2", ids["withdrawn"], {}, tenant="default")
     store.ending.cancel(ids["withdrawn"], tenant="default")
     site.sweep()
     site.work_off(3)

@@ -158,12 +158,21 @@ def outputs_of(claim: Claim) -> Outputs:
     )
 
 
-def dicom_image(study_uid: str, instance_uid: str, *, sop_class: str = "1.2.840.10008.5.1.4.1.1.2") -> bytes:
-    """The least of an image that a door looks at: a meta group and four UIDs, explicit VR little endian."""
+def dicom_image(
+    study_uid: str,
+    instance_uid: str,
+    *,
+    sop_class: str = "1.2.840.10008.5.1.4.1.1.2",
+    series_uid: str | None = None,
+    modality: str = "",
+    study_date: str = "",
+) -> bytes:
+    """The least of an image that a door looks at: a meta group and some values, explicit VR little endian."""
 
-    def element(group: int, number: int, text: str) -> bytes:
-        value = text.encode() + b"\0" * (len(text) % 2)
-        return struct.pack("<HH2sH", group, number, b"UI", len(value)) + value
+    def element(group: int, number: int, text: str, vr: bytes = b"UI") -> bytes:
+        padding = b"\0" if vr == b"UI" else b" "
+        value = text.encode() + padding * (len(text) % 2)
+        return struct.pack("<HH2sH", group, number, vr, len(value)) + value
 
     return b"".join(
         (
@@ -171,8 +180,10 @@ def dicom_image(study_uid: str, instance_uid: str, *, sop_class: str = "1.2.840.
             element(0x0002, 0x0010, "1.2.840.10008.1.2.1"),
             element(0x0008, 0x0016, sop_class),
             element(0x0008, 0x0018, instance_uid),
+            element(0x0008, 0x0020, study_date, b"DA") if study_date else b"",
+            element(0x0008, 0x0060, modality, b"CS") if modality else b"",
             element(0x0020, 0x000D, study_uid),
-            element(0x0020, 0x000E, f"{study_uid}.1"),
+            element(0x0020, 0x000E, series_uid or f"{study_uid}.1"),
         )
     )
 

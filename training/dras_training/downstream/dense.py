@@ -16,16 +16,16 @@ from dras_model.encoder.architecture import PATCH_SIZE
 from dras_model.encoder.bundle import Bundle
 from dras_model.encoder.heads import Head
 from dras_model.encoder.runtime import Encoder
-from dras_model.imaging.atlas import LEFT, RIGHT, Atlas
+from dras_model.imaging.atlas import Atlas
 from dras_model.imaging.nifti import write_nifti
-from dras_model.imaging.patches import LEAST_LUNG, cut_cubes
-from dras_model.imaging.registration import Alignment
+from dras_model.imaging.patches import cut_cubes
 from dras_model.imaging.resampling import unit_grid
-from dras_model.imaging.volume import Grid, LabelMap
+from dras_model.imaging.volume import Grid
 from dras_model.outputs.folder import new_file
 from dras_model.preparing import Cut
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
+from dras_training.downstream.places import cubes_of_lung, locations_of, lung_of_blocks
 
 STRIDES_MM = (4, 8, 16, 32)  # whole parts of a patch
 LEAST_OF_A_BLOCK = 0.5  # of a block is lung where the map has a value
@@ -65,15 +65,15 @@ def slide(
     bundle = encoder.bundle
     if len(head.weights) > 1 or head.attention is not None:
         raise _unsuited(bundle, head.name, "it does not weigh every patch alike; fit one with --pooling mean")
-    lung = _lung_of_blocks(cut.lungs.map, stride_mm)
+    lung = lung_of_blocks(cut.lungs.map, stride_mm)
     per_patch = PATCH_SIZE // stride_mm
-    wanted = np.argwhere(_sums(lung, per_patch) / per_patch**3 >= LEAST_LUNG)
+    wanted = cubes_of_lung(lung, per_patch)
     total, counts = np.zeros(lung.shape), np.zeros(lung.shape)
     for level in np.unique(wanted[:, 0]):  # cubes of one height at a time: a study has ten thousand
         blocks = wanted[wanted[:, 0] == level]
         corners = blocks * stride_mm
         cubes, _ = cut_cubes(cut.volume, corners, PATCH_SIZE)
-        embeddings = encoder.encode(cubes, _locations(corners, cut.volume.grid, atlas, cut.alignment))
+        embeddings = encoder.encode(cubes, locations_of(corners, cut.volume.grid, atlas, cut.alignment))
         for (z, y, x), value in zip(blocks.tolist(), head.of_each(embeddings).tolist(), strict=True):
             cube = np.s_[z : z + per_patch, y : y + per_patch, x : x + per_patch]
             total[cube] += value
@@ -82,45 +82,6 @@ def slide(
     shown = (lung >= LEAST_OF_A_BLOCK) & (counts > 0)
     values = np.where(shown, total / np.maximum(counts, 1), np.nan).astype(np.float32)
     return DenseMap(values, _block_grid(cut.volume.grid, lung.shape, stride_mm))
-
-
-def _lung_of_blocks(lungs: LabelMap, stride_mm: int) -> NDArray[np.float64]:
-    """Return how much of each block of the scan's 1 mm lattice is lung (z, y, x).
-
-    A voxel, which may be thicker than a block, is shared among the blocks it reaches into. Voxels of scan and
-    lattice have their first centre in common, before which each begins by half its own size.
-    """
-    filled = (lungs.labels == RIGHT) | (lungs.labels == LEFT)
-    counted = filled.astype(np.float64)
-    shape = [-(-size // stride_mm) for size in unit_grid(lungs.grid).shape]
-    for axis, spacing in enumerate(lungs.grid.spacing_mm):
-        low = (np.arange(filled.shape[axis]) - 0.5) * spacing
-        begins = np.arange(shape[axis])[:, None] * stride_mm - 0.5
-        overlap = np.minimum(low + spacing, begins + stride_mm) - np.maximum(low, begins)
-        gathered = np.clip(overlap, 0.0, None) / spacing
-        counted = np.moveaxis(np.tensordot(gathered, counted, axes=(1, axis)), 0, axis)
-    voxels = stride_mm**3 / float(np.prod(lungs.grid.spacing_mm))
-    return np.asarray(counted / voxels)
-
-
-def _sums(blocks: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    """Return the sum of the n³ blocks from each one on; what would leave the scan is left out."""
-    for axis in range(3):
-        view = np.lib.stride_tricks.sliding_window_view(blocks, n, axis=axis)
-        blocks = np.asarray(view.sum(axis=-1))
-    return blocks
-
-
-def _locations(
-    corners: NDArray[np.int64], grid: Grid, atlas: Atlas, alignment: Alignment
-) -> NDArray[np.float32]:
-    """Return where in the atlas the cubes begin (n, 3), in [-1, 1]: outside of what training knows, at its edge."""
-    world = unit_grid(grid).to_world(corners)
-    back = np.linalg.inv(alignment.matrix)
-    in_atlas = atlas.lungs.grid.to_index(world @ back[:3, :3].T + back[:3, 3])[:, ::-1]
-    placed = in_atlas / atlas.corners.max(axis=0) * 2.0 - 1.0
-    lowest, highest = atlas.locations.min(axis=0), atlas.locations.max(axis=0)
-    return np.asarray(np.clip(placed, lowest, highest), dtype=np.float32)
 
 
 def _block_grid(grid: Grid, shape: tuple[int, ...], stride_mm: int) -> Grid:

@@ -21,6 +21,7 @@ from dras_training.downstream.judging import Numbers
 FitKind: TypeAlias = Literal["regression", "probability", "hazard"]
 STRENGTHS = tuple(10.0 ** np.arange(0.0, 6.0))  # of the ridge, on standardised columns
 INNER, OUTER = 4, 5  # folds
+UNCHOSEN = float(STRENGTHS[2])  # where a class has too few people for the inner folds
 _FLAT = 1e-9
 
 
@@ -103,6 +104,8 @@ def _best(
     seed: int,
 ) -> float:
     """Return the strength with the least misfit in the inner folds."""
+    if kind == "probability" and int(np.bincount(target.astype(np.int64)).min()) < INNER:
+        return UNCHOSEN
     inner = folds(target, kind, n=INNER, seed=seed)
     everybody = np.arange(len(target))
     misfits = []

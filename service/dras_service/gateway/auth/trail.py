@@ -45,6 +45,7 @@ DICOMWEB_ACTIONS: Mapping[tuple[str, str], Action] = MappingProxyType(
         ("GET", "/dicom-web/studies/{study}/series/{series}"): Action.DICOM_RETRIEVE,
         ("GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}"): Action.DICOM_RETRIEVE,
         ("POST", "/dicom-web/workitems"): Action.WORKITEM_CREATE,
+        ("POST", "/dicom-web/workitems/{uid}"): Action.WORKITEM_UPDATE,
         ("POST", "/dicom-web/workitems/{uid}/cancelrequest"): Action.WORKITEM_CANCEL,
     }
 )

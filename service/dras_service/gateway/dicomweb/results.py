@@ -2,15 +2,27 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from dras_service.gateway.dicomweb.datasets import Dataset
-from dras_service.header import SERIES, SOP_CLASS, SOP_INSTANCE, STUDY, TAGS, NotDicom, read_header
+from dras_service.header import (
+    INSTANCE_NUMBER,
+    SERIES,
+    SERIES_NUMBER,
+    SOP_CLASS,
+    SOP_INSTANCE,
+    STUDY,
+    STUDY_DATE,
+    NotDicom,
+    read_header,
+)
 from dras_service.store.blobs import BlobStore
 from dras_service.store.lookup import JobLookup
 from dras_service.store.rows import Job
 
 _SUFFIX = ".dcm"
+_PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +35,10 @@ class Instance:
     instance_uid: str
     sop_class: str
     modality: str
+    study_date: str  # YYYYMMDD, empty where the scan tells none
+    series_description: str
+    series_number: str
+    instance_number: str
     path: Path
 
 
@@ -38,6 +54,14 @@ class Results:
         return list(
             self._jobs.studies_with_result(tenant=tenant, file_suffix=_SUFFIX, limit=limit, offset=offset)
         )
+
+    def every_study(self, *, tenant: str) -> Iterator[str]:
+        """Yield the UIDs of all of them; pages are asked for as they are needed."""
+        for offset in count(0, _PAGE):
+            page = self.studies(tenant=tenant, limit=_PAGE, offset=offset)
+            yield from page
+            if len(page) < _PAGE:
+                return
 
     def instances(self, study_uid: str, *, tenant: str) -> list[Instance]:
         """Return every object of a study, each once: a run that was repeated writes the same ones again."""
@@ -64,47 +88,56 @@ class Results:
                 series_uid=header[SERIES],
                 instance_uid=header[SOP_INSTANCE],
                 sop_class=header[SOP_CLASS],
-                modality=header[TAGS["Modality"]],
+                modality=header.text("Modality"),
+                study_date=header[STUDY_DATE],
+                series_description=header.text("SeriesDescription"),
+                series_number=header[SERIES_NUMBER],
+                instance_number=header[INSTANCE_NUMBER],
                 path=path,
             )
 
 
-def study_entry(study_uid: str, found: list[Instance]) -> Dataset:
-    """Return what a search for studies tells of one."""
+def study_entry(found: list[Instance]) -> Dataset:
+    """Return what a search for studies tells of one; `found` are all of its objects."""
     return {
-        "StudyInstanceUID": [study_uid],
+        "StudyDate": _known(found[0].study_date),
+        "StudyInstanceUID": [found[0].study_uid],
         "ModalitiesInStudy": sorted({instance.modality for instance in found}),
         "NumberOfStudyRelatedSeries": [len({instance.series_uid for instance in found})],
         "NumberOfStudyRelatedInstances": [len(found)],
     }
 
 
-def series_entries(found: list[Instance]) -> list[Dataset]:
-    """Return what a search for series tells: one entry a series."""
-    by_series: dict[str, list[Instance]] = {}
-    for instance in found:
-        by_series.setdefault(instance.series_uid, []).append(instance)
-    return [
-        {
-            "StudyInstanceUID": [some[0].study_uid],
-            "SeriesInstanceUID": [series_uid],
-            "Modality": [some[0].modality],
-            "NumberOfSeriesRelatedInstances": [len(some)],
-        }
-        for series_uid, some in by_series.items()
-    ]
+def series_entry(found: list[Instance]) -> Dataset:
+    """Return what a search for series tells of one; `found` are all of its objects."""
+    return {
+        "StudyDate": _known(found[0].study_date),
+        "StudyInstanceUID": [found[0].study_uid],
+        "SeriesInstanceUID": [found[0].series_uid],
+        "Modality": [found[0].modality],
+        "SeriesDescription": _known(found[0].series_description),
+        "SeriesNumber": _number(found[0].series_number),
+        "NumberOfSeriesRelatedInstances": [len(found)],
+    }
 
 
-def instance_entries(found: list[Instance]) -> list[Dataset]:
-    """Return what a search for instances tells."""
-    return [
-        {
-            "SOPClassUID": [instance.sop_class],
-            "SOPInstanceUID": [instance.instance_uid],
-            "InstanceAvailability": ["ONLINE"],
-            "Modality": [instance.modality],
-            "StudyInstanceUID": [instance.study_uid],
-            "SeriesInstanceUID": [instance.series_uid],
-        }
-        for instance in found
-    ]
+def instance_entry(found: Instance) -> Dataset:
+    """Return what a search for instances tells of one."""
+    return {
+        "SOPClassUID": [found.sop_class],
+        "SOPInstanceUID": [found.instance_uid],
+        "StudyDate": _known(found.study_date),
+        "InstanceAvailability": ["ONLINE"],
+        "Modality": [found.modality],
+        "StudyInstanceUID": [found.study_uid],
+        "SeriesInstanceUID": [found.series_uid],
+        "InstanceNumber": _number(found.instance_number),
+    }
+
+
+def _known(text: str) -> list[str]:
+    return [text] if text else []
+
+
+def _number(text: str) -> list[int]:
+    return [int(text)] if text.isascii() and text.isdigit() else []

@@ -1,31 +1,41 @@
-"""UPS-RS (PS3.18 11): a workflow manager asks for a run on a study that is here, and watches it.
+"""UPS-RS (PS3.18 11): a workflow manager asks for a run on a study that is here, finds it, and watches it.
 
-A work item is a job, under the UID that its manager gave it: the request key of the job's row. So its state is the
-job's, and it is claimed by us, as no other performer computes here. A work item is known for as long as request
-keys are kept.
+A work item is a job, under the UID that its manager gave it. So its state is the job's, and it is claimed by us, as
+no other performer computes here. Leaves out what an item says as DICOM JSON: `workitem_datasets`.
 """
 
 import hashlib
-import json
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count, islice
 
-from dras_service.api.jobs import JobState
+from starlette.datastructures import QueryParams
+
 from dras_service.api.options import JobOptions
+from dras_service.gateway.dicomweb import matching
 from dras_service.gateway.dicomweb.datasets import Dataset
+from dras_service.gateway.dicomweb.matching import Fits
 from dras_service.gateway.dicomweb.results import Results
-from dras_service.header import is_uid
+from dras_service.gateway.dicomweb.workitem_datasets import Asked, shown, states_like, station_of
 from dras_service.store.ending import Ending
 from dras_service.store.lookup import JobLookup
-from dras_service.store.rows import Job, Order, RequestKey
+from dras_service.store.rows import Job, Order, RequestKey, WorkItem
 from dras_service.store.submission import Submission
+from dras_service.store.workitems import WorkItemRows
 
-_STUDY, _STATE, _INPUT = "0020000D", "00741000", "00404021"
-_SCHEDULED, _IN_PROGRESS, _COMPLETED, _CANCELED = "SCHEDULED", "IN PROGRESS", "COMPLETED", "CANCELED"
-_LABEL = "Lung densitometry"
-
-
-class InvalidWorkItem(ValueError):
-    """A work item that lacks what is needed; `str()` says what, without a value of it."""
+MOST_READ = 10_000  # work items that one search looks at
+_PAGE = 200
+_UID, _STATE = "SOPInstanceUID", "ProcedureStepState"
+_STUDY, _STATION = (
+    "InputInformationSequence.StudyInstanceUID",
+    "ScheduledStationNameCodeSequence.CodeValue",
+)
+_WORDS: Mapping[str, Callable[[str, str], Fits]] = {
+    "ProcedureStepLabel": matching.text,
+    "WorklistLabel": matching.text,
+    "ScheduledProcedureStepPriority": matching.code,
+    "ScheduledProcedureStepStartDateTime": matching.moment,
+}
+_FILTERS = frozenset({_UID, _STATE, _STUDY, _STATION, *_WORDS})
 
 
 class StudyMissing(LookupError):
@@ -33,104 +43,100 @@ class StudyMissing(LookupError):
 
 
 class WorkItems:
-    """Makes, shows and cancels work items. Raises StoreError."""
+    """Makes, finds, changes and cancels work items. Raises StoreError."""
 
-    def __init__(self, submission: Submission, jobs: JobLookup, ending: Ending, results: Results) -> None:
+    def __init__(
+        self, kept: WorkItemRows, submission: Submission, jobs: JobLookup, ending: Ending, results: Results
+    ) -> None:
+        self._kept = kept
         self._submission = submission
         self._jobs = jobs
         self._ending = ending
         self._results = results
 
-    def create(self, uid: str, body: bytes, *, tenant: str) -> Job | None:
+    def create(self, uid: str, asked: Asked, *, tenant: str) -> Job | None:
         """Queue the run that a data set asks for; None where there is, or was, such a work item already.
 
-        Raises InvalidWorkItem, StudyMissing, QuotaExceeded.
+        Raises StudyMissing, QuotaExceeded.
         """
-        study_uid = _study_of(body)
         if self.find(uid, tenant=tenant) is not None:
             return None
-        for earlier in self._jobs.of_study(study_uid, tenant=tenant, limit=1):
+        for earlier in self._jobs.of_study(asked.study_uid, tenant=tenant, limit=1):
             stored = self._jobs.study(earlier.study_key, tenant=tenant)
             if stored is None:
                 break
-            order = Order(options=JobOptions(dicom=True).written(), study_uid=study_uid, repeat=True)
-            submitted = self._submission.submit(stored, order, tenant=tenant, request=_key(uid))
-            return submitted.job if submitted.is_new else None
-        raise StudyMissing(study_uid)
+            order = Order(
+                options=JobOptions(dicom=True).written(),
+                study_uid=asked.study_uid,
+                repeat=True,
+                priority=asked.priority or 0,
+            )
+            # The same key again is the job there is: one that was made before a crash gets its item now.
+            made = self._submission.submit(stored, order, tenant=tenant, request=_key(uid)).job
+            return made if self._kept.add(uid, made.id, asked.words, tenant=tenant) else None
+        raise StudyMissing(asked.study_uid)
 
-    def find(self, uid: str, *, tenant: str) -> Job | None:
-        """Return the job of a work item, or None."""
-        found = self._submission.earlier(tenant, _key(uid))
-        return None if found is None or found.purged_at is not None else found
+    def find(self, uid: str, *, tenant: str) -> WorkItem | None:
+        """Return a work item, or None."""
+        return self._kept.find(uid, tenant=tenant)
+
+    def search(self, parameters: QueryParams, *, tenant: str, limit: int, offset: int) -> list[Dataset]:
+        """Return a page of the work items that meet every filter, the latest first. Raises InvalidParameters."""
+        asked = matching.filters_of(parameters, _FILTERS)
+        conditions = {
+            keyword: form(keyword, asked[keyword]) for keyword, form in _WORDS.items() if keyword in asked
+        }
+        if _STATION in asked:
+            conditions[_STATION] = matching.text(_STATION, asked[_STATION])
+        found = (
+            item
+            for item in self._candidates(asked, tenant=tenant)
+            if all(fits(_word(item, keyword)) for keyword, fits in conditions.items())
+        )
+        return [self.dataset(item) for item in islice(found, offset, offset + limit)]
+
+    def update(self, uid: str, asked: Asked, *, tenant: str) -> bool:
+        """Change a work item that waits; False where it is under way, is final or is not there."""
+        return self._kept.update(uid, asked.words, priority=asked.priority, tenant=tenant)
 
     def cancel(self, uid: str, *, tenant: str) -> bool:
         """Ask for an end; False where the work item is final already."""
-        job = self.find(uid, tenant=tenant)
-        if job is None or job.state.is_terminal:
+        item = self.find(uid, tenant=tenant)
+        if item is None or item.job.state.is_terminal:
             return False
-        self._ending.cancel(job.id, tenant=tenant)
+        self._ending.cancel(item.job.id, tenant=tenant)
         return True
 
-    def dataset(self, uid: str, job: Job) -> Dataset:
-        """Return a work item as it is now (PS3.4 CC.2.5.3)."""
-        progress: dict[str, Any] = {"ProcedureStepProgress": [f"{100 * job.progress:.0f}"]}
-        if job.stage is not None:
-            progress["ProcedureStepProgressDescription"] = [job.stage]
-        if job.code is not None:
-            progress["ReasonForCancellation"] = [job.code]
-        shown: dict[str, Any] = {
-            "SOPClassUID": ["1.2.840.10008.5.1.4.34.6.1"],
-            "SOPInstanceUID": [uid],
-            "ProcedureStepState": [_state(job.state)],
-            "ProcedureStepLabel": [_LABEL],
-            "WorklistLabel": [_LABEL],
-            "ScheduledProcedureStepPriority": ["MEDIUM"],
-            "ProcedureStepProgressInformationSequence": [progress],
-            "InputInformationSequence": [{"StudyInstanceUID": [job.study_uid or ""]}],
-        }
-        if job.state.has_result:
-            made = [
-                {
-                    "StudyInstanceUID": [each.study_uid],
-                    "SeriesInstanceUID": [each.series_uid],
-                    "ReferencedSOPSequence": [
-                        {
-                            "ReferencedSOPClassUID": [each.sop_class],
-                            "ReferencedSOPInstanceUID": [each.instance_uid],
-                        }
-                    ],
-                }
-                for each in self._results.of_job(job)
-            ]
-            performed = {"OutputInformationSequence": made}
-            shown["UnifiedProcedureStepPerformedProcedureSequence"] = [performed]
-        return shown
+    def dataset(self, item: WorkItem) -> Dataset:
+        """Return a work item as it is now, with the objects that it made."""
+        return shown(item, self._results.of_job(item.job) if item.job.state.has_result else ())
+
+    def _candidates(self, asked: Mapping[str, str], *, tenant: str) -> Iterator[WorkItem]:
+        """Yield the work items that meet what the database is asked, pages as they are needed."""
+        states = states_like(matching.code(_STATE, asked[_STATE])) if _STATE in asked else ()
+        if _STATE in asked and not states:
+            return
+        for offset in count(0, _PAGE):
+            if offset >= MOST_READ:
+                raise matching.too_broad()
+            page = self._kept.page(
+                tenant=tenant,
+                uids=matching.uids(_UID, asked[_UID]) if _UID in asked else (),
+                study_uids=matching.uids(_STUDY, asked[_STUDY]) if _STUDY in asked else (),
+                states=states,
+                limit=_PAGE,
+                offset=offset,
+            )
+            yield from page
+            if len(page) < _PAGE:
+                return
 
 
-def _state(state: JobState) -> str:
-    if state is JobState.QUEUED:
-        return _SCHEDULED
-    if state.is_running:
-        return _IN_PROGRESS
-    return _COMPLETED if state.has_result else _CANCELED
+def _word(item: WorkItem, keyword: str) -> str:
+    found = station_of(item) if keyword == _STATION else shown(item).get(keyword, [""])[0]
+    return str(found)
 
 
 def _key(uid: str) -> RequestKey:
     digest = hashlib.sha256(f"ups\0{uid}".encode()).hexdigest()
     return RequestKey(digest, digest)
-
-
-def _study_of(body: bytes) -> str:
-    """Return the Study Instance UID of the one input of a work item in DICOM JSON. Raises InvalidWorkItem."""
-    try:
-        dataset = json.loads(body)
-        dataset = dataset[0] if isinstance(dataset, list) else dataset
-        state = dataset.get(_STATE, {}).get("Value", [_SCHEDULED])[0]
-        study_uid = dataset[_INPUT]["Value"][0][_STUDY]["Value"][0]
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise InvalidWorkItem("it names no input study in DICOM JSON") from error
-    if state != _SCHEDULED:
-        raise InvalidWorkItem("a new work item is SCHEDULED")
-    if not isinstance(study_uid, str) or not is_uid(study_uid):
-        raise InvalidWorkItem("its Study Instance UID is none")
-    return study_uid

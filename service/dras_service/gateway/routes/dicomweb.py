@@ -6,6 +6,7 @@ Not in the OpenAPI document: the standard is its description, and its media type
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated
 
 from anyio import to_thread
@@ -14,18 +15,25 @@ from fastapi.responses import StreamingResponse
 from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 
-from dras_service.api.problems import InvalidField, ProblemCode
+from dras_service.api.problems import ProblemCode
 from dras_service.gateway.auth.callers import Reader, Submitter
 from dras_service.gateway.dicomweb.datasets import JSON, XML, Dataset, as_json, as_xml
 from dras_service.gateway.dicomweb.results import (
     Instance,
     Results,
-    instance_entries,
-    series_entries,
+    instance_entry,
+    series_entry,
     study_entry,
 )
+from dras_service.gateway.dicomweb.searching import (
+    Search,
+    objects_found,
+    search_of,
+    series_found,
+    studies_found,
+)
 from dras_service.gateway.dicomweb.storing import store_parts
-from dras_service.gateway.problems import InvalidParameters, ProblemRaised
+from dras_service.gateway.problems import ProblemRaised
 from dras_service.gateway.uploads import Intake
 from dras_service.gathering.room import Room
 
@@ -33,15 +41,20 @@ PREFIX = "/dicom-web"
 UID = r"^[0-9.]{1,64}$"
 _DICOM = b"application/dicom"
 _BLOCK = 1 << 18
-_MOST = 100
+MOST_FOUND = 100
 _MOST_OFFSET = 1_000_000_000  # what every database takes for a number
 _NO_CONTENT = 204
-_STUDY = "StudyInstanceUID"
-_OTHER_PARAMETERS = frozenset({"limit", "offset", "includefield", "fuzzymatching"})  # of a search, no filters
 
 Uid = Annotated[str, Path(pattern=UID)]
-Limit = Annotated[int, Query(ge=1, le=_MOST)]
+Limit = Annotated[int, Query(ge=1, le=MOST_FOUND)]
 Offset = Annotated[int, Query(ge=0, le=_MOST_OFFSET)]
+
+
+def _search(request: Request) -> Search:
+    return search_of(request.query_params)
+
+
+Searched = Annotated[Search, Depends(_search)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,34 +90,53 @@ def results_of_router(parts: DicomWeb) -> APIRouter:
 
 
 def _add_searches(router: APIRouter, results: Results) -> None:
-    @router.get("/studies", dependencies=[Depends(_check_filters)])
+    @router.get("/studies")
     def find_studies(
-        caller: Reader,
-        limit: Limit = _MOST,
-        offset: Offset = 0,
-        study: Annotated[str | None, Query(alias=_STUDY, pattern=UID)] = None,
+        caller: Reader, search: Searched, limit: Limit = MOST_FOUND, offset: Offset = 0
     ) -> Response:
-        tenant = caller.tenant
-        uids = [study][offset:] if study else results.studies(tenant=tenant, limit=limit, offset=offset)
-        found = [(uid, results.instances(uid, tenant=tenant)) for uid in uids]
-        return _listed(study_entry(uid, instances) for uid, instances in found if instances)
+        found = studies_found(results, search, tenant=caller.tenant, limit=limit, offset=offset)
+        return _listed(map(study_entry, found))
 
-    @router.get("/studies/{study}/series", dependencies=[Depends(_check_filters_within)])
-    def find_series(caller: Reader, study: Uid, limit: Limit = _MOST, offset: Offset = 0) -> Response:
-        found = series_entries(results.instances(study, tenant=caller.tenant))
-        return _listed(found[offset : offset + limit])
+    @router.get("/series")
+    def find_series(
+        caller: Reader, search: Searched, limit: Limit = MOST_FOUND, offset: Offset = 0
+    ) -> Response:
+        found = series_found(results, search, tenant=caller.tenant)
+        return _listed(map(series_entry, islice(found, offset, offset + limit)))
 
-    @router.get("/studies/{study}/instances", dependencies=[Depends(_check_filters_within)])
-    def find_instances(caller: Reader, study: Uid, limit: Limit = _MOST, offset: Offset = 0) -> Response:
-        found = results.instances(study, tenant=caller.tenant)
-        return _listed(instance_entries(found[offset : offset + limit]))
+    @router.get("/studies/{study}/series")
+    def find_series_of_study(
+        caller: Reader, study: Uid, search: Searched, limit: Limit = MOST_FOUND, offset: Offset = 0
+    ) -> Response:
+        found = series_found(results, search, tenant=caller.tenant, within=study)
+        return _listed(map(series_entry, islice(found, offset, offset + limit)))
 
-    @router.get("/studies/{study}/series/{series}/instances", dependencies=[Depends(_check_filters_within)])
+    @router.get("/instances")
+    def find_instances(
+        caller: Reader, search: Searched, limit: Limit = MOST_FOUND, offset: Offset = 0
+    ) -> Response:
+        found = objects_found(results, search, tenant=caller.tenant)
+        return _listed(map(instance_entry, islice(found, offset, offset + limit)))
+
+    @router.get("/studies/{study}/instances")
+    def find_instances_of_study(
+        caller: Reader, study: Uid, search: Searched, limit: Limit = MOST_FOUND, offset: Offset = 0
+    ) -> Response:
+        found = objects_found(results, search, tenant=caller.tenant, within=study)
+        return _listed(map(instance_entry, islice(found, offset, offset + limit)))
+
+    @router.get("/studies/{study}/series/{series}/instances")
     def find_instances_of_series(
-        caller: Reader, study: Uid, series: Uid, limit: Limit = _MOST, offset: Offset = 0
+        caller: Reader,
+        study: Uid,
+        series: Uid,
+        search: Searched,
+        limit: Limit = MOST_FOUND,
+        offset: Offset = 0,
     ) -> Response:
-        found = _of_series(results.instances(study, tenant=caller.tenant), series)
-        return _listed(instance_entries(found[offset : offset + limit]))
+        found = objects_found(results, search, tenant=caller.tenant, within=study)
+        of_series = (each for each in found if each.series_uid == series)
+        return _listed(map(instance_entry, islice(of_series, offset, offset + limit)))
 
 
 def _add_retrievals(router: APIRouter, results: Results) -> None:
@@ -122,18 +154,6 @@ def _add_retrievals(router: APIRouter, results: Results) -> None:
     ) -> Response:
         found = _of_series(results.instances(study, tenant=caller.tenant), series)
         return _sent(request, [each for each in found if each.instance_uid == instance])
-
-
-def _check_filters(request: Request) -> None:
-    """Refuse a filter that would be passed over: who filters by a patient must not be shown everybody's."""
-    if not set(request.query_params) <= {_STUDY, *_OTHER_PARAMETERS}:
-        raise InvalidParameters(InvalidField(field="query", rule="filter_not_supported"))
-
-
-def _check_filters_within(request: Request) -> None:
-    """Refuse any filter of a search within a study."""
-    if not set(request.query_params) <= _OTHER_PARAMETERS:
-        raise InvalidParameters(InvalidField(field="query", rule="filter_not_supported"))
 
 
 def _of_series(found: list[Instance], series_uid: str) -> list[Instance]:

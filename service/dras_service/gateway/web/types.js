@@ -45,9 +45,9 @@
  * @property {Score[]} scores
  * @property {Record<string, string>} regions
  * @property {StudyWarning[]} warnings
- * @property {{ patches: { n_patches: number, n_valid: number }, registration: Record<string, number>, lungs: Record<string, number> }} qc
+ * @property {{ patches: { n_patches: number, n_valid: number }, registration: Record<string, number> & { matrix: number[][] }, lungs: Record<string, number> }} qc
  * @property {Record<string, number>} timings
- * @property {{ dras_version: string, device: string, weights: { name: string, training: string, atlas: string } }} provenance
+ * @property {{ dras_version: string, device: string, weights: { name: string, training: string, atlas: string, atlas_sha256: string } }} provenance
  */
 
 /** @typedef {{ series_instance_uid: string, modality: string, n_images: number, chosen: boolean, reason: string }} Candidate */

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pynetdicom.presentation import build_context
 
-from dras_service.header import SOP_CLASS, NotDicom, read_header
+from dras_service.header import SOP_CLASS, read_header
 from dras_service.pacs.configuration import Node, Peer
 from dras_service.pacs.failures import PeerFailed
 from dras_service.pacs.requesting import association
@@ -15,11 +15,8 @@ _FULL = 0xA7
 
 
 def send_by_store(node: Node, peer: Peer, files: Sequence[Path]) -> None:
-    """Send files, in order. Raises PeerFailed where one is not taken; those before it were."""
-    try:
-        headers = [read_header(path) for path in files]
-    except NotDicom as error:
-        raise PeerFailed("An object of the result is no DICOM file.", may_pass=False) from error
+    """Send files, in order. Raises PeerFailed where one is not taken; those before it were; NotDicom."""
+    headers = [read_header(path) for path in files]
     kinds = dict.fromkeys((header[SOP_CLASS], header.transfer_syntax) for header in headers)
     contexts = [build_context(sop_class, syntax) for sop_class, syntax in kinds]
     with association(node, peer, contexts) as link:

@@ -1,33 +1,21 @@
-"""Takes deliveries from the outbox and makes them: again with growing pauses, in the end not at all, with a reason.
-
-The objects are files of the result, made by the worker. A PACS knows each by its UID, so that a delivery made twice
-changes nothing there. What is sent never comes in again: it is no CT (`receive.storing`).
-"""
+"""Takes deliveries from the outbox and makes them: again with growing pauses, at last not at all, with a reason."""
 
 import logging
-import random
-from pathlib import Path
 
 from dras_service.errors import CannotServe
-from dras_service.pacs.configuration import Configuration, Form, Peer
+from dras_service.header import NotDicom
+from dras_service.pacs.configuration import Configuration, Form
 from dras_service.pacs.failures import PeerFailed
-from dras_service.pacs.send.dimse import send_by_store
-from dras_service.pacs.send.stow import send_by_stow
+from dras_service.pacs.send.delivery import FILES, failure_of, objects_in, pause_s, send_objects
 from dras_service.security.actions import Action, Outcome
 from dras_service.settings import WebhookSettings
 from dras_service.store.blobs import BlobStore
-from dras_service.store.rows import Letter, Outputs
+from dras_service.store.rows import Letter
 from dras_service.store.store import Store
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 5
 _HOLD_S = 600.0  # nobody else sends what a process that died had taken, for as long
-FILES: dict[Form, str] = {
-    "sr": "dras_sr.dcm",
-    "seg": "dras_seg.dcm",
-    "map": "dras_map.dcm",
-    "report": "dras_report.dcm",
-}
 
 
 class Dispatcher:
@@ -65,27 +53,22 @@ class Dispatcher:
     def _deliver(self, letter: Letter) -> None:
         try:
             self._send(letter)
-        except PeerFailed as error:
-            self._put_off(letter, error)
-        except CannotServe as error:
-            self._put_off(letter, PeerFailed(str(error)))
-        except OSError as error:
-            self._put_off(letter, PeerFailed(f"The objects cannot be read ({type(error).__name__})."))
+        except (PeerFailed, CannotServe, NotDicom, OSError) as error:
+            self._put_off(letter, failure_of(error))
         else:
             _log.info("the objects of job %s are sent to %s", letter.job_id, letter.target)
             self._record(letter, Outcome.SUCCESS)
             self._outbox.sent(letter)
 
     def _put_off(self, letter: Letter, error: PeerFailed) -> None:
-        if not error.may_pass or letter.attempts >= self._settings.max_attempts:
+        delay_s = pause_s(error, attempts=letter.attempts, settings=self._settings)
+        if delay_s is None:
             _log.error("job %s is not sent to %s and given up: %s", letter.job_id, letter.target, error)
             self._record(letter, Outcome.FAILED)
             self._outbox.drop(letter, fault=str(error)[:200])
             return
-        pause_s = min(self._settings.first_pause_s * 2 ** (letter.attempts - 1), self._settings.most_pause_s)
         _log.warning("job %s is not sent to %s yet: %s", letter.job_id, letter.target, error)
-        # Spread, so that a system that comes back is not met by everything at once.
-        self._outbox.put_off(letter, delay_s=pause_s * random.uniform(0.8, 1.2), fault=str(error)[:200])  # noqa: S311
+        self._outbox.put_off(letter, delay_s=delay_s, fault=str(error)[:200])
 
     def _record(self, letter: Letter, outcome: Outcome) -> None:
         """Write the entry before the letter ends: where that fails the letter is due again."""
@@ -95,23 +78,13 @@ class Dispatcher:
         )
 
     def _send(self, letter: Letter) -> None:
-        peer = self._configuration.peers.get(letter.target or "")
-        if peer is None or not peer.is_reachable:
-            raise PeerFailed("The configuration knows no way to this system.", may_pass=False)
         outputs = self._jobs.outputs(letter.job_id, tenant=letter.tenant)
         if outputs is None:
             raise PeerFailed("The result was removed before it was sent.", may_pass=False)
+        there = {file.name for file in outputs.artifacts}
         with self._blobs.outputs(outputs.key) as folder:
-            files = _files(folder, outputs, self._forms(letter))
-            if not files:
-                raise PeerFailed("The result has no DICOM objects.", may_pass=False)
-            self._send_files(peer, files)
-
-    def _send_files(self, peer: Peer, files: list[Path]) -> None:
-        if peer.sends_by == "stow":
-            send_by_stow(peer, files)
-        else:
-            send_by_store(self._configuration.node, peer, files)
+            files = objects_in(folder, self._forms(letter), there)
+            send_objects(self._configuration, letter.target or "", files)
 
     def _forms(self, letter: Letter) -> tuple[Form, ...]:
         """Return what is sent there: what any route that sends there says, in the order of FILES."""
@@ -122,8 +95,3 @@ class Dispatcher:
             for form in route.send
         }
         return tuple(form for form in FILES if form in wanted or not wanted)
-
-
-def _files(folder: Path, outputs: Outputs, forms: tuple[Form, ...]) -> list[Path]:
-    there = {file.name for file in outputs.artifacts}
-    return [folder / FILES[form] for form in forms if FILES[form] in there]

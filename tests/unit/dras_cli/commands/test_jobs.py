@@ -76,7 +76,7 @@ def test_wishes_reach_the_service(store, capsys, tmp_path):
     (tmp_path / "study").write_bytes(b"x")
     (tmp_path / "limits.toml").write_text("noise_hu = 35.0\nair_hu = [-1030.0, -960.0]\n")
     wishes = ["--phase", "expiration", "--no-harmonise", "--limits", str(tmp_path / "limits.toml")]
-    more = ["--priority", "5", "--reference-volume-ml", "5500", "--timeout", "0"]
+    more = ["--priority", "5", "--reference-volume-ml", "5500", "--dicom", "--timeout", "0"]
     status, _ = answer(capsys, "submit", str(tmp_path / "study"), *wishes, *more)
     assert status == 5  # nobody computes here: it gives up waiting
     (kept,) = store.jobs.page(tenant="default", limit=2).jobs
@@ -85,6 +85,7 @@ def test_wishes_reach_the_service(store, capsys, tmp_path):
         "harmonise": False,
         "reference_volume_ml": 5500.0,
         "limits": {"noise_hu": 35.0, "air_hu": [-1030.0, -960.0]},
+        "dicom": True,
     }
     assert kept.priority == 5
 

@@ -40,6 +40,11 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         (LEAST + '[options]\nphase = "held"\n', "options.phase: "),
         (LEAST + "[options]\nlimits = { peel = 3 }\n", "peel"),
         (LEAST + "[table]\nembeddings = true\n", 'table: embeddings belong to rows = "studies"'),
+        (LEAST + '[send]\nconfig = "p"\nto = ["x"]\n', "ask for them by options.dicom = true"),
+        (
+            LEAST + '[send]\nconfig = "p"\nto = ["x"]\n[service]\nurl = "http://a"\n',
+            "give [send] or [service], not both",
+        ),
         (LEAST + '[source.pacs]\nconfig = "p"\npeer = "x"\n', "give a folder or a pacs, not both"),
     ],
 )

@@ -46,6 +46,7 @@ def test_the_whole_file_comes_described(client, opened):
     )
     assert got.headers["content-length"] == str(len(CONTENT))
     assert got.headers["content-type"] == "application/x-npz"
+    assert got.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
     assert got.headers["content-disposition"] == "attachment; filename*=UTF-8''features.npz"
     assert got.headers["x-content-type-options"] == "nosniff"
     assert got.headers["accept-ranges"] == "bytes"

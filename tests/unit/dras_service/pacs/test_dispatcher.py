@@ -4,7 +4,7 @@ import pytest
 
 from dras_service.pacs.configuration import Configuration
 from dras_service.pacs.failures import PeerFailed
-from dras_service.pacs.send import dispatcher
+from dras_service.pacs.send import delivery
 from dras_service.pacs.send.dispatcher import Dispatcher
 from unit.dras_service.examples import Parts, claim_of, dicom_image, study_result
 
@@ -44,7 +44,7 @@ def entries(parts: Parts) -> list[tuple[str, ...]]:
 
 def test_a_delivery_is_an_entry_of_the_audit_log(parts: Parts, sent_to, monkeypatch) -> None:
     job = sent_to("pacs")
-    monkeypatch.setattr(dispatcher, "send_by_store", lambda *_arguments: None)
+    monkeypatch.setattr(delivery, "send_by_store", lambda *_arguments: None)
     assert node(parts, "pacs").run_once() == 1
     assert entries(parts) == [("dicom.send", job, "peer:pacs", "default", "success")]
     assert [each.done_at is not None for each in parts.store.outbox.deliveries()] == [True]
@@ -55,7 +55,7 @@ def test_what_is_given_up_is_an_entry_and_what_waits_is_none(parts: Parts, sent_
         raise PeerFailed("No.", may_pass=may_pass)
 
     job = sent_to("pacs")
-    monkeypatch.setattr(dispatcher, "send_by_store", fail)
+    monkeypatch.setattr(delivery, "send_by_store", fail)
     may_pass = True
     assert node(parts, "pacs").run_once() == 1
     assert entries(parts) == []
@@ -67,7 +67,7 @@ def test_what_is_given_up_is_an_entry_and_what_waits_is_none(parts: Parts, sent_
 
 def test_a_node_leaves_what_goes_to_systems_that_it_does_not_know(parts: Parts, sent_to, monkeypatch) -> None:
     sent_to("elsewhere", "pacs")
-    monkeypatch.setattr(dispatcher, "send_by_store", lambda *_arguments: None)
+    monkeypatch.setattr(delivery, "send_by_store", lambda *_arguments: None)
     assert node(parts, "pacs").run_once() == 1
     assert node(parts, "pacs").run_once() == 0
     assert node(parts).run_once() == 0

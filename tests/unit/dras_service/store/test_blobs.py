@@ -145,12 +145,27 @@ def test_outputs_are_indexed_with_size_hash_and_media_type(blobs):
         out.mkdir()
         (out / "features.npz").write_bytes(b"123")
         (out / "feature_map.nii.gz").write_bytes(b"")
-        (out / "qc.png").write_bytes(b"4")
+        for name in (
+            "qc.png",
+            "patches.parquet",
+            "report.html",
+            "report.pdf",
+            "sr.dcm",
+            "store.zarr.zip",
+            "x",
+        ):
+            (out / name).write_bytes(b"4")
         outputs = blobs.keep_outputs(out, CLAIM)
     assert [(file.name, file.media_type, file.size_bytes) for file in outputs.artifacts] == [
         ("feature_map.nii.gz", "application/gzip", 0),
         ("features.npz", "application/x-npz", 3),
+        ("patches.parquet", "application/vnd.apache.parquet", 1),
         ("qc.png", "image/png", 1),
+        ("report.html", "text/html; charset=utf-8", 1),
+        ("report.pdf", "application/pdf", 1),
+        ("sr.dcm", "application/dicom", 1),
+        ("store.zarr.zip", "application/zip", 1),
+        ("x", "application/octet-stream", 1),
     ]
     assert outputs.artifacts[1].sha256 == hashlib.sha256(b"123").hexdigest()
     assert blobs.output_path(outputs, outputs.artifacts[1]).read_bytes() == b"123"

@@ -122,9 +122,10 @@ def test_no_hint_is_due_for_a_job_that_is_held(store, clock):
 
 
 @pytest.mark.parametrize("age_s", [10.0, 1000.0])
-def test_old_letters_keys_and_events_are_pruned_and_young_ones_kept(store, clock, age_s):
+def test_old_letters_keys_work_items_and_events_are_pruned_and_young_ones_kept(store, clock, age_s):
     request = RequestKey("key", "0" * 64)
-    store.submission.submit(stored_study(), Order(), tenant="default", request=request)
+    first = store.submission.submit(stored_study(), Order(), tenant="default", request=request).job
+    store.workitems.add("1.2", first.id, {}, tenant="default")
     publish(store)
     store.leases.reject(store.leases.claim(owner="me", lease_s=LEASE_S), code="NOT_DICOM", message="")
     running = claim_of(store)
@@ -135,3 +136,4 @@ def test_old_letters_keys_and_events_are_pruned_and_young_ones_kept(store, clock
     assert len([event for event in events if event.job_id != running.job_id]) == (0 if is_old else 3)
     assert len([event for event in events if event.job_id == running.job_id]) == 2
     assert (store.submission.earlier("default", request) is None) == is_old
+    assert (store.workitems.find("1.2", tenant="default") is None) == is_old

@@ -14,7 +14,8 @@ from dras_model.imaging.volume import Grid, LabelMap, Volume
 from dras_model.preparing import cut as cut_study
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
-from dras_training.downstream.dense import _locations, _lung_of_blocks, find_head, slide
+from dras_training.downstream.dense import find_head, slide
+from dras_training.downstream.places import locations_of, lung_of_blocks
 
 LOW_HU, STRIDE = -940, 16
 
@@ -101,7 +102,7 @@ def test_the_map_lies_on_the_scan(made, sick, tmp_path):
 
 def test_at_the_corners_of_the_atlas_the_locations_are_the_atlas_own(sick, atlas):
     corners = np.rint(unit_grid(sick.volume.grid).to_index(sick.patches.corner_mm)).astype(np.int64)
-    found = _locations(corners, sick.volume.grid, atlas, sick.alignment)
+    found = locations_of(corners, sick.volume.grid, atlas, sick.alignment)
     np.testing.assert_allclose(found, atlas.locations, atol=2.0 / 200)  # a voxel of rounding
 
 
@@ -118,7 +119,7 @@ def test_slices_thicker_than_the_stride_leave_no_plane_of_blocks_empty():
     labels = np.zeros((20, 40, 40), dtype=np.uint8)
     labels[3:17, 8:32, 10:30] = RIGHT
     labels[3:17, 8:32, 20:30] = LEFT
-    found = _lung_of_blocks(LabelMap(labels, Grid(labels.shape, np.diag([5.0, 1.5, 1.5, 1.0]))), 4)
+    found = lung_of_blocks(LabelMap(labels, Grid(labels.shape, np.diag([5.0, 1.5, 1.5, 1.0]))), 4)
     # Slices of 5 mm around 15 to 80 mm, and the lattice's first voxel begins half a millimetre before 0.
     edges = (np.array([12.5, 82.5]) + 0.5) / 4
     planes = np.arange(found.shape[0])

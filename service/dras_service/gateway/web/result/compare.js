@@ -6,6 +6,8 @@ import { guarded } from "../panel.js";
 import { day, difference, digitsOf, hasResult, number, regionName, shortId } from "../wording.js";
 import { DENSITY, LAA, PERC15, VOLUME, finder, regionsOf } from "./scores.js";
 
+/** @import { Api } from "../api.js" */
+/** @import { Study } from "../viewer/side_by_side.js" */
 /** @import { Context } from "./job_view.js" */
 /** @import { JobView, StudyResult } from "../types.js" */
 
@@ -38,6 +40,7 @@ export function fill(body, context) {
   const { api, jobs, job, result, against, signal } = context;
   const select = el("select", { id: "against" });
   const place = el("div");
+  let shown = new AbortController(); // of the images of one pair
   const offer = () => {
     const others = jobs.all.filter((other) => other.id !== job.id && hasResult(other.state));
     const chosen = select.value || against || "";
@@ -47,15 +50,36 @@ export function fill(body, context) {
     const chosen = select.value;
     history.replaceState(null, "", `#job=${encodeURIComponent(job.id)}${chosen ? `&against=${encodeURIComponent(chosen)}` : ""}`);
     if (chosen === "") return replace(place);
-    const other = await api.result(jobs.known.get(chosen) ?? (await api.job(chosen)));
+    shown.abort();
+    shown = new AbortController();
+    const otherJob = jobs.known.get(chosen) ?? (await api.job(chosen));
+    const other = await api.result(otherJob);
     signal.throwIfAborted();
-    replace(place, ...comparison([job.id, result], [chosen, other]));
+    /** @type {[Study, Study]} */
+    const studies = [{ job: otherJob, result: other, title: `Baseline ${shortId(chosen)}` }, { job, result, title: `This ${shortId(job.id)}` }];
+    replace(place, ...comparison([job.id, result], [chosen, other]), images(studies, api, AbortSignal.any([signal, shown.signal])));
   });
   jobs.addEventListener("change", offer, { signal });
   select.addEventListener("change", show);
   offer();
   replace(body, el("p", {}, el("label", { for: "against" }, "Baseline "), select), place);
   if (select.value !== "") return show();
+}
+
+/**
+ * The images of both, which are asked for: they are as much again as those of the result.
+ * @param {[Study, Study]} studies
+ * @param {Api} api
+ * @param {AbortSignal} signal
+ */
+function images(studies, api, signal) {
+  const place = el("div");
+  const look = el("button", { type: "button" }, "Look at both scans");
+  look.addEventListener("click", () => {
+    void guarded(place, async () => (await import("../viewer/side_by_side.js")).fill(place, studies, { api, signal }));
+  });
+  replace(place, look);
+  return place;
 }
 
 /**

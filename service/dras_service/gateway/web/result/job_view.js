@@ -35,6 +35,8 @@ export async function showJob(place, { api, jobs, id, against, signal }) {
   if (id === null) {
     return replace(place, el("p", { class: "empty" }, "Choose a study, or send one."));
   }
+  // The largest code of a result, on its way while the service is asked; a fault of it is told in its panel.
+  void Promise.allSettled([import("../viewer/viewer.js"), import("../viewer/scan.js")]);
   let job = jobs.known.get(id) ?? (await api.job(id));
   signal.throwIfAborted();
   const head = el("header", { class: "job-head" });

@@ -1,18 +1,17 @@
 // NiiVue as the page uses it: one scan with layers of bytes over it, seen in three planes.
 
 import { Niivue, NVImage, SHOW_RENDER, SLICE_TYPE } from "../vendor/niivue.js";
-import { bytesOn } from "./nifti.js";
+import { bytesOn, sayWindow } from "./nifti.js";
+import { PLANES } from "./planes.js";
 
 /** @import { Image } from "./nifti.js" */
+/** @import { Plane } from "./planes.js" */
 /** @import { ColourMap } from "./colours.js" */
-
-/** What is seen; axes of the planes are those across which they are scrolled. */
-export const PLANES = /** @type {const} */ ({ axial: 2, coronal: 1, sagittal: 0 });
-/** @typedef {keyof typeof PLANES} Plane */
 
 const TYPES = {
   all: SLICE_TYPE.MULTIPLANAR, axial: SLICE_TYPE.AXIAL, coronal: SLICE_TYPE.CORONAL, sagittal: SLICE_TYPE.SAGITTAL,
 };
+const FIRST_WINDOW = [-1350, 150]; // lung
 const FAINT = 0.004; // of what is within an outline: at 0 the border is not looked for
 const OPTIONS = {
   isRadiologicalConvention: true,
@@ -40,20 +39,38 @@ export function canDraw() {
   return document.createElement("canvas").getContext("webgl2") !== null;
 }
 
+/**
+ * Make a canvas ready to draw on, which takes the time of compiling what draws: the images may come meanwhile.
+ * @param {HTMLCanvasElement} canvas
+ * @param {AbortSignal} signal lets go of it
+ */
+export async function prepare(canvas, signal) {
+  const niivue = new Niivue(OPTIONS);
+  niivue.meshShaders = []; // a third of all that would be compiled, for surfaces that the page never shows
+  await niivue.attachToCanvas(canvas, false);
+  if (signal.aborted) niivue.cleanup();
+  signal.throwIfAborted();
+  signal.addEventListener("abort", () => niivue.cleanup());
+  return niivue;
+}
+
 export class Scan {
   /**
-   * @param {HTMLCanvasElement} canvas
+   * Show an image, at a place to begin with.
+   * @param {Niivue} niivue of `prepare`
    * @param {Image} image
-   * @param {(mm: number[]) => void} onMove is told the place of the crosshair, RAS
+   * @param {{ at: number[], view?: keyof typeof TYPES }} first RAS mm
    * @returns {Promise<Scan>}
    */
-  static async open(canvas, image, onMove) {
-    const niivue = new Niivue(OPTIONS);
-    await niivue.attachToCanvas(canvas, false);
-    const scan = await NVImage.loadFromUrl({ url: image.content, name: "scan.nii", colormap: "gray", cal_min: -1350, cal_max: 150 });
+  static async open(niivue, image, { at, view = "all" }) {
+    const [low, high] = FIRST_WINDOW;
+    sayWindow(image, low, high);
+    const scan = await NVImage.loadFromUrl({ url: image.content, name: "scan.nii", colormap: "gray", cal_min: low, cal_max: high });
+    niivue.opts.sliceType = TYPES[view];
     niivue.addVolume(scan);
-    niivue.onLocationChange = (where) => onMove([.../** @type {{ mm: number[] }} */ (where).mm].slice(0, 3));
-    return new Scan(niivue, image);
+    const opened = new Scan(niivue, image);
+    opened.goToPlace(at);
+    return opened;
   }
 
   /**
@@ -63,8 +80,15 @@ export class Scan {
   constructor(niivue, image) {
     this.niivue = niivue;
     this.image = image;
+    /** @type {(mm: number[]) => void} is told the place of the crosshair, RAS */
+    this.onMove = () => {};
+    niivue.onLocationChange = (where) => this.onMove([.../** @type {{ mm: number[] }} */ (where).mm].slice(0, 3));
     /** @type {Map<string, NVImage>} */
     this.layers = new Map();
+  }
+
+  get canvas() {
+    return /** @type {HTMLCanvasElement} */ (this.niivue.canvas);
   }
 
   /**
@@ -154,7 +178,9 @@ export class Scan {
 
   /** @param {number[]} mm RAS */
   goToPlace(mm) {
-    this.niivue.scene.crosshairPos = this.niivue.mm2frac(/** @type {[number, number, number]} */ (mm));
+    const fraction = this.niivue.mm2frac(/** @type {[number, number, number]} */ (mm));
+    const [x, y, z] = [0, 1, 2].map((axis) => Math.min(1, Math.max(0, fraction[axis])));
+    this.niivue.scene.crosshairPos = [x, y, z];
     this.niivue.drawScene();
     this.tell();
   }
@@ -162,9 +188,5 @@ export class Scan {
   /** Say again where the crosshair is. */
   tell() {
     this.niivue.createOnLocationChange();
-  }
-
-  close() {
-    this.niivue.cleanup();
   }
 }

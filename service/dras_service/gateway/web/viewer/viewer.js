@@ -8,7 +8,8 @@ import { Patches } from "./patches.js";
 
 /** @import { Context } from "../result/job_view.js" */
 
-const FILES = ["view.nii.gz", "view_lungs.nii.gz", "view_low.nii.gz"];
+/** The scan, labels of its lungs, and the share of low attenuation. */
+export const FILES = { scan: "view.nii.gz", lungs: "view_lungs.nii.gz", low: "view_low.nii.gz" };
 
 /**
  * @param {HTMLElement} body
@@ -16,36 +17,37 @@ const FILES = ["view.nii.gz", "view_lungs.nii.gz", "view_low.nii.gz"];
  */
 export async function fill(body, context) {
   const { api, job, signal } = context;
-  const [{ artifacts }, { Scan, canDraw }] = await Promise.all([api.artifacts(job), import("./scan.js")]);
+  const code = import("./scan.js");
+  const { artifacts } = await api.artifacts(job);
   signal.throwIfAborted();
   const there = new Set(artifacts.map(({ name }) => name));
-  if (!FILES.every((name) => there.has(name))) {
+  if (!Object.values(FILES).every((name) => there.has(name))) {
     return instead(body, context, "The service kept no copy of this scan to look at (DRAS_WORKER__VIEW).");
   }
+  const load = async (/** @type {string} */ name) => openImage(await api.file(job, name, signal));
+  const [image, lungs, low] = [load(FILES.scan), load(FILES.lungs), load(FILES.low)];
+  const patches = api.file(job, "features.npz", signal).then((answer) => answer.blob()).then(readNpz).then((found) => new Patches(found));
+  for (const waited of [image, lungs, low, patches]) waited.catch(() => {}); // told where each is waited for
+  const { Scan, canDraw, prepare } = await code;
   if (!canDraw()) {
     return instead(body, context, "This browser has no WebGL 2, so that slices cannot be shown; numbers and files are complete.");
   }
-  const told = el("p", { class: "hint", role: "status" }, "Loading the images…");
-  replace(body, told);
-  const images = FILES.map(async (name) => openImage(await api.file(job, name, signal)));
-  const arrays = api.file(job, "features.npz", signal).then((answer) => answer.blob()).then(readNpz);
-  arrays.catch(() => {}); // told below, where it is waited for
-  const [image, lungs, low] = await Promise.all(images);
-  signal.throwIfAborted();
-  const canvas = el("canvas", {
-    class: "slices", tabindex: 0, role: "application", "aria-label": "Slices of the scan", "aria-describedby": "viewer-keys",
-  });
-  const stage = el("div", { class: "stage" }, canvas);
-  stage.style.setProperty("--three-planes", String(widthToHeight(image)));
-  const bar = el("div", { class: "controls" });
+  const canvas = slicesOf("Slices of the scan");
+  const stage = el("div", { class: "stage", "data-view": "all" }, canvas);
+  const bar = el("div", { class: "controls" }, el("p", { class: "hint", role: "status" }, "Loading the images…"));
   replace(body, bar, stage);
-  /** @type {(mm: number[]) => void} */
-  let onMove = () => {};
-  const scan = await Scan.open(canvas, image, (mm) => onMove(mm));
-  signal.addEventListener("abort", () => scan.close());
-  const shown = await controls(bar, stage, { scan, lungs, low, patches: arrays.then((found) => new Patches(found)), signal });
-  onMove = shown.onMove;
-  scan.goToPlace(middleOf(lungs));
+  const [niivue, shown, labels] = await Promise.all([prepare(canvas, signal), image, lungs]);
+  signal.throwIfAborted();
+  stage.style.setProperty("--three-planes", String(widthToHeight(shown)));
+  const scan = await Scan.open(niivue, shown, { at: middleOf(labels) });
+  scan.onMove = controls(bar, stage, { scan, lungs: labels, low, patches, signal });
+  scan.tell();
+}
+
+/** What slices are drawn on.
+ * @param {string} title */
+export function slicesOf(title) {
+  return el("canvas", { class: "slices", tabindex: 0, role: "application", "aria-label": title, "aria-describedby": "viewer-keys" });
 }
 
 /** Of the three planes side by side.

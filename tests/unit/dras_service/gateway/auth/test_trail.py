@@ -77,6 +77,9 @@ NO_ACTION = {
     "/v1/webhooks/{webhook_id}",
     # QIDO-RS says where results are, and shows none.
     "/dicom-web/studies",
+    "/dicom-web/series",
+    "/dicom-web/instances",
+    "/dicom-web/workitems",
     "/dicom-web/studies/{study}/series",
     "/dicom-web/studies/{study}/instances",
     "/dicom-web/studies/{study}/series/{series}/instances",

@@ -1,4 +1,4 @@
-"""`docs/settings.md`, printed from the settings themselves: `python -m dras_service.reference`."""
+"""`docs/settings.md`, printed from the settings themselves: `python -m dras_service.reference.settings`."""
 
 import sys
 import types

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from dras_service.doctor.examination import check_variables
-from dras_service.reference import reference
+from dras_service.reference.settings import reference
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "settings.md"
+DOCUMENT = Path(__file__).parents[4] / "docs" / "settings.md"
 
 
 def variables() -> list[str]:

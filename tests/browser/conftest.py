@@ -186,7 +186,7 @@ def computed(site: Site, chest: Path) -> Site:
 def small_job(site: Site, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Another result to compare with, of a scan that is quickly computed."""
     folder = tmp_path_factory.mktemp("browser") / "small"
-    write_phantom(folder, PhantomSpec(seed=4, n_slices=40, matrix=64, thickness_mm=8.0))
+    write_phantom(folder, PhantomSpec(seed=5, n_slices=60, matrix=96))
     files = [("file", (str(n), path.read_bytes())) for n, path in enumerate(sorted(folder.iterdir()))]
     with site.api as api:
         job = str(api.post("/v1/studies", files=files).raise_for_status().json()["id"])

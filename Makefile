@@ -11,7 +11,7 @@ PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 #   make test TORCH="torch==2.13.0+cpu --extra-index-url <index of CPU builds>"
 TORCH ?= torch==2.13.0
 
-.PHONY: help setup setup-dev demo test check format schema docs site bench contract soak images-check fresh-machine lock supply-chain clean
+.PHONY: help setup setup-dev demo test check format schema docs site starter bench contract soak images-check watching-check fresh-machine lock supply-chain clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -52,6 +52,10 @@ docs: setup-dev  ## print from the code what docs/ holds of it: references, the 
 
 site: $(VENV)/.installed-docs  ## build the documents as a site into site/; a link that leads nowhere fails it
 	$(BIN)/python -m mkdocs build --strict --quiet
+
+BUNDLE ?=
+starter: setup-dev  ## put the weights of an exported BUNDLE into the product, and write their model card
+	$(BIN)/python -m dras_training.starter "$(BUNDLE)" --evaluation docs/evaluation.json
 
 bench: setup-dev  ## time every stage; JSON into benchmarks/results (half an hour; not ANTs itself)
 	$(BIN)/python benchmarks/pipeline.py
@@ -94,6 +98,9 @@ images-check: setup-dev  ## build the images with buildah and take a study throu
 	    { echo "$$name is missing; sudo apt install buildah debootstrap" >&2; exit 1; }; done
 	$(BIN)/python deploy/images_check/check.py --cache "$(IMAGES_CACHE)" --images $(IMAGES) --json docs/images.json
 
+watching-check: setup-dev test-programs  ## ask a Prometheus for every panel and alert, of a service at work
+	$(BIN)/python deploy/watching_check.py --json docs/watching.json
+
 # Outside of the checkout: the bare root takes 0.4 GB, one with everything installed 7 GB while it runs.
 FRESH_CACHE ?= $(HOME)/.cache/dras-fresh
 FRESH ?= demo test
@@ -101,15 +108,15 @@ fresh-machine: setup  ## make demo and make test in a Debian root with only Pyth
 	@command -v debootstrap >/dev/null || { echo "debootstrap is missing; sudo apt install debootstrap" >&2; exit 1; }
 	$(BIN)/python deploy/fresh_machine/check.py $(FRESH) --cache "$(FRESH_CACHE)" --json docs/fresh-machine.json
 
-# One platform, that of the images. numpy is what the command needs and the gateway does not; PyTorch's builds for
-# CUDA and for processors have one name, so it comes beside the lock (decisions 0064, 0065).
+# One platform, that of the images. The gateway's image reads headers and speaks DICOM, and computes nothing. PyTorch's
+# builds for CUDA and for processors have one name, so it comes beside the lock (decisions 0065, 0086).
 LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url --no-emit-find-links \
     --no-header --no-annotate --no-strip-markers --python-version 3.11 --python-platform x86_64-unknown-linux-gnu
 LOCKS := deploy/requirements
 lock: $(VENV)/.installed-supply-chain  ## pin what the images hold, with hashes; LOCK_ARGS=--upgrade takes newer ones
-	$(LOCK) $(LOCK_ARGS) --extra cluster --extra otel --excludes <(echo numpy) -o $(LOCKS)/gateway.txt
-	$(LOCK) $(LOCK_ARGS) --extra cluster --extra otel --extra cpu -o $(LOCKS)/worker-cpu.txt
-	$(LOCK) $(LOCK_ARGS) --extra cluster --extra otel --extra gpu <(echo 'onnxruntime-gpu[cuda,cudnn]') -o $(LOCKS)/worker-gpu.txt
+	$(LOCK) $(LOCK_ARGS) --extra cluster --extra otel --extra pacs --extra reading -o $(LOCKS)/gateway.txt
+	$(LOCK) $(LOCK_ARGS) --extra cluster --extra otel --extra pacs --extra cpu -o $(LOCKS)/worker-cpu.txt
+	$(LOCK) $(LOCK_ARGS) --extra cluster --extra otel --extra pacs --extra gpu <(echo 'onnxruntime-gpu[cuda,cudnn]') -o $(LOCKS)/worker-gpu.txt
 	$(LOCK) $(LOCK_ARGS) --extra training --excludes <(echo torch) -o $(LOCKS)/training.txt
 	echo 'hatchling>=1.27' | $(subst pyproject.toml,-,$(LOCK)) $(LOCK_ARGS) -o $(LOCKS)/build.txt
 
@@ -120,8 +127,7 @@ supply-chain: setup-dev $(VENV)/.installed-supply-chain  ## wheel, bills of mate
 	    $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --of JSON \
 	        -o dist/$$name.cdx.json $(LOCKS)/$$name.txt || exit 1; done
 	$(BIN)/hadolint deploy/docker/*.Dockerfile deploy/images_check/standins.Dockerfile
-	for name in gateway worker-cpu worker-gpu training build; do \
-	    $(BIN)/pip-audit --disable-pip --require-hashes -r $(LOCKS)/$$name.txt || exit 1; done
+	$(BIN)/python deploy/supply_chain.py audit
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) $(OUT) site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,13 +1,15 @@
-"""What a release is made of: a wheel that is the same whoever builds it, and a list of every licence.
+"""What a release is made of: a wheel that is the same whoever builds it, a list of every licence, an audit.
 
     python deploy/supply_chain.py wheel dist      builds twice and fails where the two differ
     python deploy/supply_chain.py licences        prints docs/licences.md of what is locked and installed
+    python deploy/supply_chain.py audit           asks PyPI's advisories about every package that is locked
 
-Leaves out the bill of materials and the audit, which are cyclonedx-py's and pip-audit's: `make supply-chain`.
+Leaves out the bill of materials, which is cyclonedx-py's: `make supply-chain`.
 """
 
 import argparse
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -15,6 +17,7 @@ import sys
 import tempfile
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 LOCKS = ("gateway", "worker-cpu", "worker-gpu", "training")
@@ -102,6 +105,42 @@ def build_wheel(folder: Path) -> Path:
     return kept
 
 
+def audit() -> str:
+    """Return what is known of the packages of every lock. Raises SystemExit where that is a fault, or too little.
+
+    pip-audit passes over a package that the service does not know and ends with 0; such a lock was not audited.
+    """
+    packages: dict[str, dict[str, Any]] = {}
+    for lock in (*LOCKS, "build"):
+        path = ROOT / "deploy/requirements" / f"{lock}.txt"
+        words = ["--disable-pip", "--require-hashes", "--format=json", "--progress-spinner=off"]
+        command = [sys.executable, "-m", "pip_audit", *words, "--requirement", str(path)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        try:
+            packages |= {told["name"]: told for told in json.loads(done.stdout)["dependencies"]}
+        except ValueError as error:
+            words_last = done.stderr.strip().rpartition("\n")[2][-200:]
+            raise SystemExit(f"{_NOT_AUDITED} cannot be asked ({words_last}).") from error
+    return judged(packages)
+
+
+def judged(packages: dict[str, dict[str, Any]]) -> str:
+    """Return the sentence of an audit that passed: pip-audit's account by name. Raises SystemExit otherwise."""
+    advised = [
+        f"{name} {told['version']}: {flaw['id']}, mended in {', '.join(flaw['fix_versions']) or 'no version'}"
+        for name, told in sorted(packages.items())
+        for flaw in told.get("vulns", ())
+    ]
+    if advised:
+        raise SystemExit("\n".join(advised))
+    if unknown := [name for name, told in packages.items() if "skip_reason" in told]:
+        raise SystemExit(
+            f"{_NOT_AUDITED} know nothing of {len(unknown)} of {len(packages)} packages, {min(unknown)} for one."
+        )
+    return f"{len(packages)} packages, and no advisory against any."
+
+
+_NOT_AUDITED = "The locks were not audited: PyPI's advisories, as they are reached from here,"
 _PAGE = """# Licences
 
 Printed by `make supply-chain` from what the packages state that the images hold (`deploy/requirements`). dras
@@ -129,11 +168,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["wheel", "licences"])
+    parser.add_argument("what", choices=["wheel", "licences", "audit"])
     parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "dist")
     options = parser.parse_args()
     if options.what == "wheel":
         build_wheel(options.folder)
+    elif options.what == "audit":
+        sys.stdout.write(f"{audit()}\n")
     else:
         sys.stdout.write(licences())
 

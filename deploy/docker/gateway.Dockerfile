@@ -1,4 +1,5 @@
-# The gateway: HTTP in front of database, blobs and broker. It computes nothing and holds no imaging library.
+# The gateway: HTTP in front of database, blobs and broker. It reads headers and computes nothing.
+# `dras pacs listen` runs from it, too: a DICOM node beside a PACS.
 # Runs with a read-only root: /data is its only volume, /tmp a tmpfs. docs/deployment.md says how.
 ARG BASE=debian:bookworm-20250520-slim
 
@@ -37,7 +38,7 @@ ENV PATH=/opt/dras/bin:$PATH \
     DRAS_AUTHENTICATION__REQUIRED=true
 USER 10001
 VOLUME /data
-EXPOSE 8042
+EXPOSE 8042 11112
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as u; \
 u.urlopen(f'http://127.0.0.1:{os.environ[\"DRAS_GATEWAY__PORT\"]}/healthz', timeout=4)"]

@@ -13,9 +13,9 @@ COPY deploy/requirements/build.txt deploy/requirements/worker-cpu.txt deploy/req
 RUN python3 -m venv /opt/build \
     && python3 -m venv --without-pip /opt/dras \
     && /opt/build/bin/pip install ${PIP_OPTIONS} --no-cache-dir --require-hashes -r deploy/requirements/build.txt \
-    && /opt/build/bin/pip --python /opt/dras/bin/python install ${PIP_OPTIONS} --no-cache-dir --require-hashes \
-        -r deploy/requirements/worker-cpu.txt
-COPY deploy/docker/slim.sh deploy/docker/
+    && /opt/build/bin/pip --python /opt/dras/bin/python install ${PIP_OPTIONS} --no-cache-dir --no-compile \
+        --require-hashes -r deploy/requirements/worker-cpu.txt
+COPY deploy/docker/slim.sh deploy/docker/rehearse.sh deploy/docker/
 RUN sh deploy/docker/slim.sh /opt/dras
 COPY pyproject.toml README.md LICENSE ./
 COPY model model
@@ -23,8 +23,7 @@ COPY service service
 COPY training training
 RUN /opt/build/bin/pip --python /opt/build/bin/python wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
     && /opt/build/bin/pip --python /opt/dras/bin/python install --no-cache-dir --no-deps --no-index /tmp/wheel/dras-*.whl
-# The built-in atlas and bundle are made once, here: every worker of this image has the same.
-RUN DRAS_LIBRARY=/opt/dras/library /opt/dras/bin/python -m dras_service.worker.selftest
+RUN sh deploy/docker/rehearse.sh /opt/dras
 
 FROM ${BASE}
 # Security updates of the base's release are wanted, so Debian's packages are not pinned beyond it.

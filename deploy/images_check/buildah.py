@@ -89,6 +89,7 @@ class Container:
         self._buildah = buildah
         self._name = name
         self._volumes: list[str] = []
+        self._inside: dict[str, Path] = {}
         self._process: subprocess.Popen[bytes] | None = None
         told = json.loads(buildah.run("inspect", name).stdout)["Docker"]["config"]
         self.main: list[str] = (told.get("Entrypoint") or []) + (told.get("Cmd") or [])
@@ -96,13 +97,22 @@ class Container:
 
     def configure(self, environment: Mapping[str, str], volumes: _Volumes) -> None:
         """Give the environment and the volumes that every command from now on has."""
-        if environment:
-            given = [f"--env={key}={value}" for key, value in environment.items()]
-            self._buildah.run("config", *given, self._name)
+        self.environ(environment)
+        self._inside = {place.partition(":")[0]: source for source, place in volumes.items()}
         self._volumes = [f"--volume={source}:{place}" for source, place in volumes.items()]
         self.call("true")  # makes the mount points
         time.sleep(_SETTLE_S)
         self._began = time.time()
+
+    def environ(self, environment: Mapping[str, str]) -> None:
+        """Add to the environment of every command from now on."""
+        if environment:
+            given = [f"--env={key}={value}" for key, value in environment.items()]
+            self._buildah.run("config", *given, self._name)
+
+    def outside(self, place: str) -> Path:
+        """Return where a volume lies on this machine."""
+        return self._inside[place]
 
     def call(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, whatever that is."""

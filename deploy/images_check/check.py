@@ -1,4 +1,4 @@
-"""Builds the images, runs a service from them, and takes one study through: `make images-check`.
+"""Builds the images, runs a service from them, and takes studies through: `make images-check`.
 
 buildah needs no daemon and, isolated by chroot, no registry: the base is a Debian root made by debootstrap, and
 the locked wheels lie in a folder that pip fills by this machine's own configuration. Both are kept in --cache, so
@@ -18,12 +18,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from buildah import Buildah, Container
+from refusals import check_refusals
+from ways import from_pacs, listening, make_phantoms, over_http
 
 HERE = Path(__file__).parent
 DEPLOY, REPOSITORY = HERE.parent, HERE.parents[1]
 BUILT = ("gateway", "worker-cpu", "training")
 BOUNDS_MB = {"gateway": 350, "worker-cpu": 900}
-HEAVY = ("SimpleITK", "onnxruntime", "scipy", "pydicom", "torch")  # what the gateway does without
+HEAVY = ("SimpleITK", "onnxruntime", "scipy", "highdicom", "torch")  # what the gateway does without
 TORCH = "torch==2.13.0"
 START_WITHIN_S = 180.0
 REDIS_PORT, POSTGRES_PORT, GATEWAY_PORT = 16379, 15432, 18042
@@ -50,7 +52,7 @@ def main() -> None:
     try:
         sizes = build(buildah, wheels, options.images)
         if {"gateway", "worker-cpu"} <= set(options.images):
-            run_a_study(buildah, cache / "run")
+            run_the_service(buildah, cache / "run")
     finally:
         buildah.clean(keep=("base",))
     if options.json:
@@ -121,8 +123,8 @@ def build(buildah: Buildah, wheels: Path, images: Sequence[str]) -> dict[str, in
     return sizes
 
 
-def run_a_study(buildah: Buildah, folder: Path) -> None:
-    """Start a service from the images and take a phantom through it."""
+def run_the_service(buildah: Buildah, folder: Path) -> None:
+    """Start a service from the images, and take a phantom through it each way there is."""
     shutil.rmtree(folder, ignore_errors=True)
     for name in ("gateway", "worker-cpu", "blobs", "exchange", "tmp", "redis", "postgres"):
         (folder / name).mkdir(parents=True)
@@ -135,17 +137,26 @@ def run_a_study(buildah: Buildah, folder: Path) -> None:
         "DRAS_BLOBS__FOLDER": "/blobs",
         "DRAS_GATEWAY__PORT": str(GATEWAY_PORT),
     }
+    url = f"http://127.0.0.1:{GATEWAY_PORT}"
     with ExitStack() as stack:
         start_servers(stack.enter_context(buildah.container("standins")), stack, folder)
-        gateway, worker = (stack.enter_context(buildah.container(name)) for name in ("gateway", "worker-cpu"))
-        for container in (gateway, worker):
+        names = ("gateway", "worker-cpu", "gateway")
+        gateway, worker, node = containers = [stack.enter_context(buildah.container(name)) for name in names]
+        for container in containers:
             shared = {folder / name: f"/{name}" for name in ("blobs", "exchange", "tmp")}
             container.configure(environment, {folder / container.image: "/data", **shared})
+        say(f"{check_refusals(gateway, worker)} bad configurations were refused, each in a sentence")
+        for container in (gateway, worker):
             stack.enter_context(container.running())
             wait(container, *container.health_check)
         check_light(gateway)
-        submit(gateway, worker)
-        for container in (gateway, worker):
+        make_phantoms(worker)
+        say(f"a study was looked at, submitted, and all of it saved in {over_http(gateway, url):.1f} s")
+        node.environ(listening(node))
+        stack.enter_context(node.running("dras", "pacs", "listen"))
+        wait(node, "python", "-m", "dras_service.pacs.alive")
+        say(f"a study came by C-STORE and had its result in {from_pacs(node, gateway, url):.1f} s")
+        for container in containers:
             if written := container.written():
                 raise SystemExit(f"{container.image} wrote to its root: {', '.join(written[:5])}")
     say("nothing was written outside /data, /blobs and /tmp")
@@ -171,19 +182,6 @@ def check_light(gateway: Container) -> None:
     program = f"from importlib.util import find_spec; print([n for n in {HEAVY!r} if find_spec(n)])"
     if (found := gateway.require("python", "-c", program).strip()) != "[]":
         raise SystemExit(f"The gateway's image holds {found}.")
-
-
-def submit(gateway: Container, worker: Container) -> None:
-    """Make a phantom in the worker's image, and send it from the gateway's with a key that is made there."""
-    worker.require("dras", "phantom", "/exchange/study", "--slices", "100", "--matrix", "160")
-    scopes = ("--scope", "submit", "--scope", "read")
-    gateway.require(
-        "dras", "keys", "create", "--tenant", "check", *scopes, "--days", "1", "-o", "/exchange/key"
-    )
-    where = ("--url", f"http://127.0.0.1:{GATEWAY_PORT}", "--key-file", "/exchange/key")
-    began = time.monotonic()
-    gateway.require("dras", "submit", "/exchange/study", *where, "--out", "/exchange/out", "--json")
-    say(f"a study was submitted and its result saved in {time.monotonic() - began:.1f} s")
 
 
 def wait(container: Container, *check: str) -> None:

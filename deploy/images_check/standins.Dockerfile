@@ -6,4 +6,6 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends redis-server postgresql \
     && rm -rf /var/lib/apt/lists/*
 ENV PATH=/usr/lib/postgresql/15/bin:$PATH
+# Debian gives it its number.
+# hadolint ignore=DL3066
 USER postgres

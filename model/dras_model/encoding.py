@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dras_model.encoder.bundle import Bundle
 from dras_model.encoder.heads import Head
-from dras_model.encoder.manifest import Untrained
+from dras_model.encoder.manifest import Trained, Untrained
 from dras_model.encoder.runtime import Encoder
 from dras_model.results.codes import Code
 from dras_model.results.study import Record, Region, Score, StudyResult, StudyWarning, WeightsProvenance
@@ -92,4 +92,6 @@ def weights_warnings(bundle: Bundle) -> list[StudyWarning]:
     training = bundle.manifest.training
     if isinstance(training, Untrained):
         return [StudyWarning.of(Code.UNTRAINED_WEIGHTS, seed=training.seed)]
+    if isinstance(training, Trained) and training.knows_phantoms_only:
+        return [StudyWarning.of(Code.PHANTOM_TRAINED_WEIGHTS, data=training.data)]
     return []

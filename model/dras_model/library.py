@@ -1,12 +1,12 @@
 """Where an installation keeps its atlases, bundles and trusted keys, and how one is chosen by name or path.
 
-Both defaults are made on first use and kept: the built-in atlas, and for any atlas a bundle of
-untrained weights, which says so in every result. A bundle knows its atlas by content, so that naming a
-bundle is enough.
+What is not named is made on first use and kept: the built-in atlas and the bundle of the product's weights, which
+know phantoms only; for another atlas, untrained weights. Both say so in every result. A bundle knows its atlas by
+content, so that naming a bundle is enough.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from dras_model.encoder.bundle import Bundle, Trust
 from dras_model.encoder.creation import create_untrained
 from dras_model.encoder.manifest import SCHEMA_VERSION, AtlasIdentity
 from dras_model.encoder.signature import PublicKey, SignatureInvalid
+from dras_model.encoder.starter import NAME as STARTER
+from dras_model.encoder.starter import Starter, create_starter, packed
 from dras_model.imaging.atlas import Atlas
 from dras_model.imaging.atlas_bundle import MANIFEST as ATLAS_MANIFEST
 from dras_model.imaging.atlas_bundle import AtlasManifest, load_atlas, save_atlas
@@ -62,7 +64,7 @@ def names_in(folder: Path) -> list[str]:
 def open_weights(bundle: str | Path | None, atlas: str | Path | None) -> tuple[Atlas, Bundle]:
     """Open a bundle and the atlas it belongs to: the one that is named, else the one of its content.
 
-    Without a bundle, the atlas' untrained one. Raises SetupRefused.
+    Without a bundle, the atlas' default one. Raises SetupRefused.
     """
     if bundle is None or atlas is not None:
         opened = open_atlas(atlas)
@@ -109,11 +111,20 @@ def atlas_named(wanted: AtlasIdentity, *, by: str) -> Atlas:
 def open_bundle(choice: str | Path | None, atlas: Atlas) -> Bundle:
     """Open a bundle by path or by name and check that it belongs to `atlas`.
 
-    For None, the untrained bundle of the atlas, made if it is not there yet. Raises SetupRefused.
+    For None, that of the product's weights where they belong to `atlas`, else an untrained one; made if it is not
+    there yet. Raises SetupRefused.
     """
-    bundle = load_bundle(_untrained(atlas) if choice is None else choice)
+    if choice is None:
+        starter = packed()
+        choice = _starter(starter, atlas) if starter.atlas.sha256 == atlas.sha256 else _untrained(atlas)
+    bundle = load_bundle(choice)
     bundle.require_atlas(atlas)
     return bundle
+
+
+def open_untrained(atlas: Atlas) -> Bundle:
+    """Open the untrained bundle of an atlas, made if it is not there yet. Raises SetupRefused."""
+    return load_bundle(_untrained(atlas))
 
 
 def load_bundle(choice: str | Path, *, needs_signature: bool = True) -> Bundle:
@@ -122,6 +133,8 @@ def load_bundle(choice: str | Path, *, needs_signature: bool = True) -> Bundle:
     Raises SetupRefused.
     """
     path = _resolve(choice, bundles_folder())
+    if path is None and str(choice) == STARTER:
+        path = _starter(packed(), open_atlas())
     if path is None:
         raise SetupRefused(Code.BUNDLE_NOT_FOUND, name=str(choice))
     try:
@@ -177,14 +190,24 @@ def remove_trusted_key(name: str) -> None:
         place.unlink()
 
 
+# The schema is in the names, so that a library of an earlier version is added to, not fallen over.
+def _starter(starter: Starter, atlas: Atlas) -> Path:
+    name = f"{STARTER}-{starter.weights_sha256[:8]}-{SCHEMA_VERSION}"
+    return _made(name, lambda path: create_starter(path, starter, atlas))
+
+
 def _untrained(atlas: Atlas) -> Path:
-    # The schema is in the name, so that a library of an earlier version is added to, not fallen over.
     name = f"untrained-{DEFAULT_SEED}-{atlas.name}-{atlas.sha256[:8]}-{SCHEMA_VERSION}"
+    return _made(name, lambda path: create_untrained(path, atlas, seed=DEFAULT_SEED))
+
+
+def _made(name: str, make: Callable[[Path], object]) -> Path:
+    """Return the bundle of that name, made where it is not there yet."""
     path = bundles_folder() / name
     with _kept_in(path.parent):
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            create_untrained(path, atlas, seed=DEFAULT_SEED)
+            make(path)
     return path
 
 

@@ -20,20 +20,20 @@ from dras_model.imaging.parallel import one_blas_thread
 from dras_model.imaging.segmenters import load_segmenter
 from dras_model.imaging.study import StudyHeader, read_study
 from dras_model.imaging.volume import LabelMap, Volume
+from dras_model.inspecting import describe_grid
 from dras_model.outputs.folder import new_folder
 from dras_model.outputs.pairing import write_pair, write_pair_result
 from dras_model.outputs.prm_picture import PairImages
-from dras_model.pipeline import describe_grid
 from dras_model.results.codes import Code
 from dras_model.results.errors import StudyRefused
 from dras_model.results.pair import PairedScan, PairProvenance, PairResult
 from dras_model.results.progress import Report, silent
 from dras_model.results.study import Score, Stage, StudyWarning
 from dras_model.scores import paired as paired_scores
-from dras_model.scores.acquisition import acquisition_warnings, thickness_mm
+from dras_model.scores.acquisition import Phase, acquisition_warnings, thickness_mm
 from dras_model.scores.comparability import acquisition_differences
 from dras_model.scores.definitions import DEFINITIONS
-from dras_model.scores.densitometry import Conditions, Phase, measure
+from dras_model.scores.densitometry import Conditions, measure
 from dras_model.scores.image_quality import measure_image
 from dras_model.scores.limits import Limits
 from dras_model.scores.paired import PairConditions, ResponseMap, pair_scores, response_map

@@ -19,8 +19,7 @@ from dras_model.encoder.runtime import Encoder
 from dras_model.encoding import Encoding, weights_warnings
 from dras_model.imaging.atlas import Atlas
 from dras_model.imaging.patches import LEAST_INSIDE, LEAST_LUNG
-from dras_model.imaging.study import read_header
-from dras_model.imaging.volume import Grid
+from dras_model.inspecting import describe_grid
 from dras_model.outputs.extraction import Extraction, write_all, write_result
 from dras_model.outputs.folder import new_folder
 from dras_model.outputs.report.page import DEFAULT_PAGE, Page
@@ -29,29 +28,14 @@ from dras_model.results.progress import Report, silent
 from dras_model.results.region_codes import REGION_CODES
 from dras_model.results.study import (
     REGION_DEFINITIONS,
-    Geometry,
-    Inspection,
     Provenance,
     Quality,
     Stage,
     StudyResult,
 )
-from dras_model.scores.acquisition import acquisition_warnings
 
 COMPLETE = 0.9  # of the patches are valid in a result that is not called partial
 _LIBRARIES = ("numpy", "scipy", "SimpleITK", "pydicom", "nibabel")
-
-
-def inspect(source: Path, *, series_uid: str | None = None) -> Inspection:
-    """Say which series would be used and what would be warned, without computing. Raises StudyRefused."""
-    header = read_header(source, series_uid=series_uid)
-    return Inspection(
-        series_instance_uid=header.series_uid,
-        candidates=header.candidates,
-        acquisition=header.acquisition,
-        geometry=describe_grid(header.grid),
-        warnings=(*header.warnings, *acquisition_warnings(header.acquisition, header.grid)),
-    )
 
 
 def encode(
@@ -137,19 +121,6 @@ def extract(
         result = extraction.result.model_copy(update={"timings": clock.summary()})
         write_result(result, folder)
     return result
-
-
-def describe_grid(grid: Grid) -> Geometry:
-    """Return a grid as a result tells it."""
-    z, y, x = grid.shape
-    dz, dy, dx = grid.spacing_mm
-    rows = grid.affine[:, [2, 1, 0, 3]]
-    return Geometry(
-        size_xyz=(x, y, z),
-        spacing_xyz_mm=(dx, dy, dz),
-        orientation=grid.orientation,
-        affine_lps_mm=tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in rows),
-    )
 
 
 def _provenance(prepared: Prepared, bundle: Bundle) -> Provenance:

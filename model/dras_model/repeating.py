@@ -9,8 +9,17 @@ from pathlib import Path
 
 from dras_model.choices import choices_of
 from dras_model.encoder.bundle import Bundle
+from dras_model.encoder.manifest import UNTRAINED
 from dras_model.encoder.runtime import Device, Encoder
-from dras_model.library import bundles_folder, find_atlas, load_bundle, names_in, open_atlas, open_bundle
+from dras_model.library import (
+    bundles_folder,
+    find_atlas,
+    load_bundle,
+    names_in,
+    open_atlas,
+    open_bundle,
+    open_untrained,
+)
 from dras_model.outputs.folder import refuse_to_replace
 from dras_model.outputs.reading import read_result
 from dras_model.pipeline import extract
@@ -83,9 +92,11 @@ def _find_weights(wanted: WeightsProvenance, named: Path | None) -> Bundle:
             continue
         if _is_of(bundle, wanted):
             return bundle
-    default = open_bundle(None, open_atlas())  # of this version; it may not be in the library yet
-    if _is_of(default, wanted):
-        return default
+    # Those of this version may not be in the library yet.
+    atlas = open_atlas()
+    made = open_untrained(atlas) if wanted.training == UNTRAINED else open_bundle(None, atlas)
+    if _is_of(made, wanted):
+        return made
     reason = (
         f"no bundle of the library holds its weights, {wanted.name} ({wanted.encoder_sha256[:12]}); name one"
     )

@@ -1,7 +1,8 @@
 """Looks at a study's headers for the gateway: `python -m dras_service.inspector PATH SERIES`, SERIES may be ''.
 
-A process of its own, so that the gateway loads no imaging stack; the files themselves are read by the confined
-process that reads them for a job. Writes one JSON document, and ends with whoever started it.
+A process of its own, so that the gateway loads no reader of images, and one that needs nothing that computes, so
+that the gateway's image has none (decision 0086). The files themselves are read by the confined process that reads
+them for a job. Writes one JSON document, and ends with whoever started it.
 """
 
 import os
@@ -16,7 +17,7 @@ from dras_service.api.validation import Refusal, Validation
 def main() -> int:
     """Inspect what the arguments name and print a Validation, whose counts are the gateway's to fill."""
     end_with_parent(os.getppid())
-    from dras_model.pipeline import inspect  # noqa: PLC0415 - a second's import, while we may be ended already
+    from dras_model.inspecting import inspect  # noqa: PLC0415 - a second's import, while we may be ended already
 
     path, series_uid = Path(sys.argv[1]), sys.argv[2] or None
     try:

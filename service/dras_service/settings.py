@@ -59,7 +59,11 @@ class BlobSettings(_Topic):
 class QueueSettings(_Topic):
     """The broker of hints, and the sweeper that makes up for hints and workers lost."""
 
-    url: str = "filesystem://"
+    url: str = Field(
+        "filesystem://",
+        pattern=r"^(filesystem://|rediss?://[^/]+)",
+        description="redis://host:6379/0, or filesystem:// of the data folder",
+    )
     name: str = Field("studies", description="of the broker's queue; those of the stages are called after it")
     split: bool = Field(False, description="whether a new study goes through a queue for each stage")
     polling_interval_s: Seconds = 0.1

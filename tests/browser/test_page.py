@@ -155,9 +155,9 @@ def test_two_scans_move_under_one_cursor_by_the_keyboard(
     tab.page.keyboard.press("Shift+ArrowDown")
     assert int(slider.input_value()) < at + 10
     assert _violations(tab, axe) == []
+    assert not tab.problems()
     tab.page.set_viewport_size({"width": 360, "height": 800})
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= 360
-    assert not tab.problems()
 
 
 def test_places_of_two_scans_are_matched_through_the_atlas_or_by_millimetres(open_tab) -> None:

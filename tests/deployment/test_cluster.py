@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,16 +16,17 @@ from dras_service.store.rows import StoredStudy
 from dras_service.store.store import Store
 
 FOLDER = ROOT / "deploy/kubernetes"
+NODE = FOLDER / "pacs"  # a component, for overlays of a site with a PACS
 KEDA = {"ScaledObject": keda.ScaledObject, "TriggerAuthentication": keda.TriggerAuthentication}
 
 
-def documents() -> list[dict]:
-    names = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["resources"]
-    return [document for name in names for document in yaml.safe_load_all((FOLDER / name).read_text())]
+def documents(folder: Path = FOLDER) -> list[dict]:
+    names = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+    return [document for name in names for document in yaml.safe_load_all((folder / name).read_text())]
 
 
-def of(kind: str) -> dict[str, dict]:
-    return {found["metadata"]["name"]: found for found in documents() if found["kind"] == kind}
+def of(kind: str, folder: Path = FOLDER) -> dict[str, dict]:
+    return {found["metadata"]["name"]: found for found in documents(folder) if found["kind"] == kind}
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +34,13 @@ def pods() -> dict[str, dict]:
     return {name: found["spec"]["template"]["spec"] for name, found in of("Deployment").items()}
 
 
+@pytest.fixture(scope="module")
+def node() -> dict:
+    return of("StatefulSet", NODE)["pacs"]["spec"]
+
+
 def test_every_resource_follows_the_schema_of_its_kind():
-    for document in documents():
+    for document in [*documents(), *documents(NODE)]:
         if model := KEDA.get(document["kind"]):
             model.model_validate(document)
         else:
@@ -58,8 +65,32 @@ def test_every_file_is_part_of_the_whole_and_kustomize_builds_it():
     assert namespaces == {"dras"}
 
 
-def test_pods_run_as_nobody_on_a_root_they_cannot_write(pods):
-    for name, pod in pods.items():
+def test_an_overlay_with_the_dicom_node_is_built_whole(tmp_path: Path):
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl is not installed")
+    overlay = {
+        "resources": [os.path.relpath(FOLDER, tmp_path.resolve())],
+        "components": [os.path.relpath(NODE, tmp_path.resolve())],
+        "images": [{"name": "dras-gateway", "newTag": "9.9.9"}],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+    command = [kubectl, "kustomize", tmp_path]
+    built = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    (node,) = (found for found in yaml.safe_load_all(built) if found["kind"] == "StatefulSet")
+    assert node["metadata"]["namespace"] == "dras"
+    assert node["spec"]["template"]["spec"]["containers"][0]["image"] == "dras-gateway:9.9.9"
+
+
+def test_the_dicom_node_keeps_what_it_has_acknowledged_where_it_stays_and_sees_who_calls(node):
+    (claim,) = node["volumeClaimTemplates"]
+    mounts = node["template"]["spec"]["containers"][0]["volumeMounts"]
+    assert {"name": claim["metadata"]["name"], "mountPath": "/data"} in mounts
+    assert of("Service", NODE)["pacs"]["spec"]["externalTrafficPolicy"] == "Local"
+
+
+def test_pods_run_as_nobody_on_a_root_they_cannot_write(pods, node):
+    for name, pod in {**pods, "pacs": node["template"]["spec"]}.items():
         assert pod["securityContext"]["runAsNonRoot"], name
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
         assert not pod["automountServiceAccountToken"], name

@@ -8,7 +8,9 @@ from compose_spec import ComposeSpecification, PyCompose
 from deployment.composing import ROOT, Missing, composed, example, interpolated
 
 SECRETS = {"POSTGRES_PASSWORD", "OBJECTS_USER", "OBJECTS_PASSWORD", "GRAFANA_PASSWORD", "ORTHANC_PASSWORD"}
-OURS = {"gateway-a", "gateway-b", "worker-cpu", "worker-gpu"}
+OURS = {"gateway-a", "gateway-b", "worker-cpu", "worker-gpu", "pacs"}
+
+SITES = ("./bundles", "./pacs")  # folders that a site makes
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +56,9 @@ def test_every_image_of_others_is_pinned_and_needs_no_registry_of_its_own(servic
         assert "." not in image.split("/")[0], name
 
 
-def test_nothing_but_the_proxy_is_reached_from_other_machines(services):
+def test_nothing_but_the_proxy_and_the_dicom_node_is_reached_from_other_machines(services):
     for name, service in services.items():
-        if name != "proxy":
+        if name not in ("proxy", "pacs"):
             assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ())), name
 
 
@@ -71,6 +73,7 @@ def test_what_starts_by_default_is_the_service_and_nothing_else(services):
     by_profile = {name: service.get("profiles") for name, service in services.items()}
     assert {name for name, profiles in by_profile.items() if profiles == ["gpu"]} == {"worker-gpu"}
     assert {name for name, profiles in by_profile.items() if profiles == ["demo"]} == {"orthanc"}
+    assert {name for name, profiles in by_profile.items() if profiles == ["pacs"]} == {"pacs"}
     assert {name for name, profiles in by_profile.items() if profiles == ["observe"]} == {
         "prometheus",
         "grafana",
@@ -80,7 +83,7 @@ def test_what_starts_by_default_is_the_service_and_nothing_else(services):
 def test_every_file_that_a_service_mounts_is_there(services):
     for name, service in services.items():
         for volume in service.get("volumes", ()):
-            if volume.startswith("./") and not volume.startswith("./bundles"):
+            if volume.startswith("./") and not volume.startswith(SITES):
                 assert (ROOT / volume.split(":")[0]).exists(), f"{name}: {volume}"
 
 

@@ -34,6 +34,15 @@ def test_what_an_image_installs_is_its_lock_with_hashes_and_holds_no_secret(name
     assert "://" not in file.replace("http://127.0.0.1:", "")
 
 
+@pytest.mark.parametrize("name", ["worker-cpu", "worker-gpu"])
+def test_a_worker_is_built_by_taking_a_phantom_through_what_slimming_has_left(name):
+    file = FILES[name]
+    slimmed, rehearsed = (
+        file.index(f"sh deploy/docker/{step}.sh /opt/dras") for step in ("slim", "rehearse")
+    )
+    assert file.index("--no-compile") < slimmed < rehearsed < file.rindex("FROM ${BASE}")
+
+
 def test_sizes_in_the_documents_are_those_that_were_measured():
     measured = json.loads((ROOT / "docs/images.json").read_text())
     page = (ROOT / "docs/deployment.md").read_text()

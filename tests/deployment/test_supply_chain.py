@@ -18,9 +18,9 @@ supply_chain = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(supply_chain)
 # What is locked for each image: its extras, and what is left out.
 EXTRAS = {
-    "gateway": ({"cluster", "otel"}, {"numpy"}),
-    "worker-cpu": ({"cluster", "otel", "cpu"}, set()),
-    "worker-gpu": ({"cluster", "otel", "gpu"}, set()),
+    "gateway": ({"cluster", "otel", "pacs", "reading"}, set()),
+    "worker-cpu": ({"cluster", "otel", "pacs", "cpu"}, set()),
+    "worker-gpu": ({"cluster", "otel", "pacs", "gpu"}, set()),
     "training": ({"training"}, {"torch"}),
 }
 
@@ -62,7 +62,7 @@ def test_every_pin_has_its_hashes_and_no_line_names_a_place():
 
 
 def test_the_gateway_is_locked_without_anything_that_computes():
-    heavy = {"numpy", "scipy", "simpleitk", "onnxruntime", "pydicom", "matplotlib", "torch"}
+    heavy = {"scipy", "simpleitk", "onnxruntime", "onnx", "highdicom", "matplotlib", "torch"}
     assert not heavy & set(supply_chain.locked("gateway"))
 
 
@@ -73,6 +73,19 @@ def test_every_package_of_the_images_has_its_licence_listed():
             row = re.search(rf"^\| {re.escape(name)} \| (.+?) \|", page, re.MULTILINE)
             assert row, f"{name}: run `make supply-chain`"
             assert row[1] not in ("not stated", "not installed here"), name
+
+
+def test_an_audit_that_knew_nothing_of_a_package_is_none():
+    known = {"name": "a", "version": "1", "vulns": []}
+    assert supply_chain.judged({"a": known}).startswith("1 packages")
+    with pytest.raises(SystemExit, match=r"not audited: .* 1 of 2 packages, b for one\.$"):
+        supply_chain.judged({"a": known, "b": {"name": "b", "skip_reason": "Dependency not found on PyPI"}})
+
+
+def test_an_advisory_fails_the_audit_with_the_version_that_mends_it():
+    told = {"name": "a", "version": "1.0", "vulns": [{"id": "CVE-2026-1", "fix_versions": ["1.1"]}]}
+    with pytest.raises(SystemExit, match=r"^a 1\.0: CVE-2026-1, mended in 1\.1$"):
+        supply_chain.judged({"a": told})
 
 
 def test_two_builds_of_the_wheel_are_one_and_it_holds_the_packages_alone(tmp_path: Path, capsys):

@@ -93,7 +93,7 @@ def test_the_demo_runs_the_main_job_and_ends_everything_it_started(study, librar
     shown, errors = process.communicate(timeout=180)
     assert process.returncode == 0, errors
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES_OF_A_JOB
-    assert shown.index("UNTRAINED_WEIGHTS") < shown.index("Regional scores")
+    assert shown.index("PHANTOM_TRAINED_WEIGHTS") < shown.index("Regional scores")
     assert children_of(service) == []
     assert not [path for path in temporary.iterdir() if path.name.startswith("dras")]
 

@@ -20,13 +20,13 @@ from dras_model.imaging.nifti import write_nifti
 from dras_model.imaging.phantom import Phantom
 from dras_model.imaging.study import read_study
 from dras_model.imaging.volume import LabelMap
+from dras_model.inspecting import describe_grid
 from dras_model.outputs.dicom.codes import score_concept
 from dras_model.outputs.dicom.forms import write_objects
 from dras_model.outputs.dicom.objects import Identity
 from dras_model.outputs.dicom.segmentation import write_seg
 from dras_model.outputs.dicom.source import source_of
 from dras_model.outputs.stored import Parts, StoredResult
-from dras_model.pipeline import describe_grid
 from dras_model.results.study import Region
 from pacs_servers import Orthanc, program, said
 from unit.dras_model.outputs.dicom.scenes import patches_in, scene

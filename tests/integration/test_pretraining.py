@@ -40,7 +40,9 @@ def test_the_smoke_recipe_goes_from_phantoms_to_the_embeddings_of_a_study(told, 
     weights = result["provenance"]["weights"]
     assert weights["name"] == "smoke"
     assert weights["training"].startswith("trained on 2 phantoms")
-    assert "UNTRAINED_WEIGHTS" not in {warning["code"] for warning in result["warnings"]}
+    codes = {warning["code"] for warning in result["warnings"]}
+    assert "PHANTOM_TRAINED_WEIGHTS" in codes
+    assert "UNTRAINED_WEIGHTS" not in codes
     assert main(["train", "curves", "smoke-run", "curves.png"]) == 0
     assert (place / "curves.png").read_bytes().startswith(b"\x89PNG")
 

@@ -175,10 +175,12 @@ def _cut(case: Case, slot: int) -> _Cut | StudyRefused:
 
 
 def _files(case: Case, folder: Path) -> Path:
-    """Return where the images lie; a phantom is written as the DICOM series that a patient would be."""
-    if isinstance(case.source, PhantomSpec):
-        place = folder / "series"
-        options = SeriesOptions(seed=case.source.seed, slice_thickness_mm=case.source.thickness_mm)
-        write_series(make_phantom(case.source).volume, place, options)
-        return place
-    return case.source
+    return write_phantom(case.source, folder) if isinstance(case.source, PhantomSpec) else case.source
+
+
+def write_phantom(spec: PhantomSpec, folder: Path) -> Path:
+    """Write a phantom as the DICOM series that a patient would be; return where it lies."""
+    place = folder / "series"
+    options = SeriesOptions(seed=spec.seed, slice_thickness_mm=spec.thickness_mm)
+    write_series(make_phantom(spec).volume, place, options)
+    return place

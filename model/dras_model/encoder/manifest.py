@@ -14,7 +14,7 @@ from dras_model.results.study import NOTICE, Record
 
 SCHEMA_VERSION: Literal["1.1"] = "1.1"
 WITH_HEADS: Literal["1.2"] = "1.2"  # the same, and `heads`; a version that knows none refuses it and says so
-UNTRAINED = "untrained"
+UNTRAINED, PHANTOM = "untrained", "phantom"  # in what is told of the training
 DEFAULT_GRAPH = "encoder.onnx"
 
 Device: TypeAlias = Literal["cpu", "cuda"]  # where a graph runs; each is one ONNX Runtime execution provider
@@ -143,6 +143,11 @@ class Trained(Record):
     def summary(self) -> str:
         """The provenance in a few words."""
         return f"trained on {self.data}, {self.epochs:g} epochs"
+
+    @property
+    def knows_phantoms_only(self) -> bool:
+        """Whether nobody whom they were trained on ever lived, as `data` says."""
+        return PHANTOM in self.data.lower()
 
 
 Training: TypeAlias = Annotated[Untrained | Imported | Trained, Field(discriminator="kind")]

@@ -34,6 +34,7 @@ from dras_model.outputs.pictures import (
     write_text,
 )
 from dras_model.outputs.qc_panel import write_panel
+from dras_model.outputs.report.maps import is_trained
 from dras_model.results.study import NOTICE, StudyResult
 
 WINDOW_HU = (-1050.0, 250.0)  # wide enough for lung and mediastinum
@@ -189,6 +190,6 @@ def _write_titles(figure: Figure, result: StudyResult) -> None:
     write_text(figure, 0.012, 0.942, "   ·   ".join(facts), color=FAINT, fontsize=10, va="center")
     weights = result.provenance.weights.training
     write_text(figure, 0.988, 0.972, NOTICE, color=INK, fontsize=11, ha="right", va="center")
-    colour = SEVERE if weights == "untrained" else FAINT
+    colour = FAINT if is_trained(weights) else SEVERE
     shown = f"encoder weights: {weights}"
     write_text(figure, 0.988, 0.943, shown, color=colour, fontsize=10, ha="right", va="center")

@@ -88,6 +88,7 @@ class Code(StrEnum):
     EXECUTABLE_PREAMBLE = "EXECUTABLE_PREAMBLE"
     ACQUISITION_UNKNOWN = "ACQUISITION_UNKNOWN"
     UNTRAINED_WEIGHTS = "UNTRAINED_WEIGHTS"
+    PHANTOM_TRAINED_WEIGHTS = "PHANTOM_TRAINED_WEIGHTS"
     HIGH_NOISE = "HIGH_NOISE"
     LOW_DOSE = "LOW_DOSE"
     ITERATIVE_RECON = "ITERATIVE_RECON"
@@ -317,6 +318,10 @@ CODES: Mapping[Code, CodeEntry] = MappingProxyType(
         Code.UNTRAINED_WEIGHTS: _warning(
             "The encoder's weights are untrained (seed {seed}): embeddings show that the service works and have"
             " no clinical meaning."
+        ),
+        Code.PHANTOM_TRAINED_WEIGHTS: _warning(
+            "The encoder's weights were trained on {data} and on no patient: embeddings tell invented lungs apart"
+            " and have no clinical meaning."
         ),
         Code.HIGH_NOISE: _warning(
             "The noise in the trachea is {noise_hu:.0f} HU (limit {limit_hu:.0f} HU): it raises LAA and lowers"

@@ -80,6 +80,7 @@ CURES: Mapping[Code, str] = MappingProxyType(
         Code.EXECUTABLE_PREAMBLE: "Have the source looked at; the images themselves were read.",
         Code.ACQUISITION_UNKNOWN: "Give DICOM where there is any; NIfTI has no kernel, contrast agent or dose.",
         Code.UNTRAINED_WEIGHTS: "Import the authors' weights, train your own, or use the scores only.",
+        Code.PHANTOM_TRAINED_WEIGHTS: "Import the authors' weights, train your own, or use the scores only.",
         Code.HIGH_NOISE: "Use the harmonised values.",
         Code.LOW_DOSE: "Compare with scans of the same dose, or use the harmonised values.",
         Code.ITERATIVE_RECON: "Use filtered back-projection where there is one; compare like with like.",

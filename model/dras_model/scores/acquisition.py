@@ -6,9 +6,9 @@ from dras_model.imaging.kernels import Sharpness, sharpness
 from dras_model.imaging.volume import Grid
 from dras_model.results.codes import Code
 from dras_model.results.study import Acquisition, StudyWarning
-from dras_model.scores.densitometry import Phase
 from dras_model.scores.limits import Limits
 
+Phase = Literal["inspiration", "expiration", "unknown"]
 AskedPhase = Literal["inspiration", "expiration", "auto"]
 SUPINE = "S"  # third letter of PatientPosition (PS3.3 C.7.3.1.1.2), as in HFS and FFS
 

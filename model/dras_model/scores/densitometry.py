@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dras_model.imaging.volume import Volume
 from dras_model.results.codes import Code
 from dras_model.results.study import LOBES, Region, Score
+from dras_model.scores.acquisition import Phase
 from dras_model.scores.clusters import LOW_HU, sizes_by_group
 from dras_model.scores.definitions import DEFINITIONS, LUNGS, LUNGS_AND_LOBES, Definition
 from dras_model.scores.formulas import Found, Sample, Withheld
@@ -23,7 +24,6 @@ from dras_model.scores.limits import Limits
 from dras_model.scores.lung_values import LungValues
 from dras_model.scores.regions import N_CELLS, Cells, geometry_refused
 
-Phase = Literal["inspiration", "expiration", "unknown"]
 # Parts of the volume that is imaged: of lungs that the scan cuts they are parts of nothing.
 SHARES = frozenset(Region) - LUNGS_AND_LOBES - {Region.CORE, Region.PEEL}
 

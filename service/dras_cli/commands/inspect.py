@@ -7,7 +7,7 @@ import click
 from dras_cli.options import AnyPath, json_option, series_option
 from dras_cli.progress import busy
 from dras_cli.tables import print_inspection
-from dras_model.pipeline import inspect as inspect_study
+from dras_model.inspecting import inspect as inspect_study
 
 
 @click.command()

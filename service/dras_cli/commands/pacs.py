@@ -27,6 +27,7 @@ _config = click.option(
     type=AnyPath,
     required=True,
     envvar="DRAS_PACS",
+    show_envvar=True,
     metavar="FILE.toml",
     help="Who we are, whom we know, and where studies go.",
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from dras_cli.commands.train_downstream import dense, encode, probe, survival
+from dras_cli.commands.train_evaluate import evaluate
 from dras_cli.commands.train_tuned import finetune, label, segment
 from dras_cli.options import AnyPath, json_option
 from dras_cli.progress import long_bar
@@ -206,5 +207,5 @@ def phantoms(*, recipe: str, table: Path, count: int | None, first: int | None, 
     click.echo(f"{n} people are in {table}.")
 
 
-for _command in (encode, probe, survival, dense, finetune, segment, label):
+for _command in (encode, probe, survival, dense, finetune, segment, label, evaluate):
     train.add_command(_command)

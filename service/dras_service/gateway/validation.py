@@ -1,7 +1,7 @@
 """What would be used of a study and what would be warned, found by another process under limits.
 
 A few at once, each with a time limit and a folder for its temporary files that goes with it. Nothing is kept.
-A gateway that is installed without `dras[pipeline]` looks at none, and says so. Leaves out the limits of reading
+A gateway that is installed without `dras[reading]` looks at none, and says so. Leaves out the limits of reading
 itself, which are those of a job: `dras_model.imaging.reading`.
 """
 
@@ -26,7 +26,7 @@ from dras_service.store.blobs import BlobStore
 _log = logging.getLogger(__name__)
 # All that the process learns of our environment; settings and their secrets are not its business.
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH")
-_READER = "pydicom"  # of the extra `pipeline`, which is whole or not there
+_READER = "pydicom"  # of the extra `reading`, which is whole or not there
 _MOST_SAID = 16 << 20  # bytes of a Validation: 20,000 series would have 6 MB
 
 

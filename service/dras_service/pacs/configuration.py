@@ -221,4 +221,7 @@ def _files(found: Configuration) -> list[Path]:
 
 
 def _invalid(fault: str) -> CannotServe:
-    return CannotServe("PACS_CONFIG_INVALID", f"The PACS configuration is refused: {fault}.")
+    return CannotServe(
+        "PACS_CONFIG_INVALID",
+        f"The PACS configuration (--config, DRAS_PACS) is refused: {fault}; docs/pacs.md lists every part.",
+    )

@@ -238,7 +238,7 @@ def test_n4_a_late_slice_makes_a_new_version_with_all_of_them(node: Node, tmp_pa
 def test_s1_two_patients_under_one_study_uid_stay_one_study_that_the_reader_refuses(
     node: Node, tmp_path: Path
 ) -> None:
-    from dras_model.pipeline import inspect  # noqa: PLC0415 - only here
+    from dras_model.inspecting import inspect  # noqa: PLC0415 - only here
     from dras_model.results.errors import StudyRefused  # noqa: PLC0415 - only here
 
     def other(image: pydicom.Dataset, _index: int) -> None:

@@ -59,7 +59,11 @@ def test_many_studies_are_one_table_with_the_code_of_what_was_refused(serving, d
 
 def test_the_nearest_study_is_found_in_each_region(serving, study, similar_study):
     text = run(serving, EXAMPLES / "similar.py", study, similar_study)
-    found = re.findall(r"^(\w+): (\d+) compared, weights untrained\n  \d\.\d{4}  job ", text, re.MULTILINE)
+    found = re.findall(
+        r"^(\w+): (\d+) compared, weights trained on [^\n]*phantoms[^\n]*\n  \d\.\d{4}  job ",
+        text,
+        re.MULTILINE,
+    )
     assert [region for region, _ in found] == ["whole", "right_apical", "left_basal"]
     assert all(int(n_compared) > 0 for _, n_compared in found)
 

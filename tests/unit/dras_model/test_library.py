@@ -1,12 +1,21 @@
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
+from dras_model.encoder.architecture import EncoderConfig
+from dras_model.encoder.creation import create_bundle
+from dras_model.encoder.manifest import Untrained
+from dras_model.encoder.starter import FOLDER, packed
+from dras_model.encoder.weights import initialise
+from dras_model.encoding import weights_warnings
 from dras_model.imaging.atlas import Atlas
 from dras_model.imaging.atlas_bundle import save_atlas
-from dras_model.library import library_folder, open_atlas, open_bundle
+from dras_model.library import library_folder, load_bundle, open_atlas, open_bundle, open_untrained
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
 
@@ -36,8 +45,45 @@ def test_a_bundle_that_is_not_there_is_named(atlas: Atlas) -> None:
     assert refused.value.code is Code.BUNDLE_NOT_FOUND
 
 
-def test_the_default_bundle_says_that_it_is_untrained(atlas: Atlas) -> None:
-    assert open_bundle(None, atlas).provenance.training == "untrained"
+def test_the_default_bundle_is_that_of_the_product_and_says_that_it_knows_phantoms_only(atlas: Atlas) -> None:
+    bundle = open_bundle(None, atlas)
+    assert "phantoms" in bundle.provenance.training
+    assert load_bundle("phantom-starter").sha256 == bundle.sha256
+    assert [warning.code for warning in weights_warnings(bundle)] == [Code.PHANTOM_TRAINED_WEIGHTS]
+
+
+def test_the_weights_of_the_product_are_small_enough_and_what_float16_changed_is_told(atlas: Atlas) -> None:
+    told = packed()
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) <= 20_000_000
+    assert told.atlas.sha256 == atlas.sha256
+    assert told.rounding.min_cosine >= 0.9999
+    assert told.training.knows_phantoms_only
+
+
+def test_the_weights_of_the_product_are_those_that_are_told(atlas: Atlas) -> None:
+    made = open_bundle(None, atlas).weights()
+    stored = load_file(FOLDER / "phantom-starter.safetensors")
+    assert made is not None
+    for name, array in made.parameters.items():
+        np.testing.assert_array_equal(array, stored[name].astype(np.float32))
+
+
+def test_another_atlas_has_untrained_weights(
+    atlas: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DRAS_LIBRARY", str(tmp_path))
+    monkeypatch.setattr("dras_model.library.create_untrained", _small)
+    other = replace(atlas, name="other", sha256="e" * 64)
+    bundle = open_bundle(None, other)
+    assert bundle.provenance.training == "untrained"
+    assert [warning.code for warning in weights_warnings(bundle)] == [Code.UNTRAINED_WEIGHTS]
+    assert open_untrained(other).sha256 == bundle.sha256
+
+
+def _small(path: Path, atlas: Atlas, *, seed: int) -> None:
+    """Untrained weights of one expert, which are made in a tenth of the time."""
+    weights = initialise(EncoderConfig(num_experts=1), seed=seed)
+    create_bundle(path, weights, atlas, name=path.name, training=Untrained(seed=seed), licence="MIT")
 
 
 def test_the_library_lies_where_the_environment_says(library: Path) -> None:

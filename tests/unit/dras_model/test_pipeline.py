@@ -22,10 +22,11 @@ from dras_model.imaging.phantom import Emphysema, Phantom, PhantomSpec, make_pha
 from dras_model.imaging.phantom.spec import EmphysemaKind
 from dras_model.imaging.phantom_dicom import SeriesOptions, write_series
 from dras_model.imaging.volume import Grid
+from dras_model.inspecting import inspect
 from dras_model.outputs.exports import DEFAULTS, EXPORTS
 from dras_model.outputs.names import KEY_IMAGES, LOW_ATTENUATION, LUNGS, QC_PICTURE, RESULT
 from dras_model.outputs.tables import HEADER
-from dras_model.pipeline import extract, inspect
+from dras_model.pipeline import extract
 from dras_model.preparing import prepare
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
@@ -130,9 +131,9 @@ def test_every_score_is_given_in_every_region(result: StudyResult) -> None:
         ]
 
 
-def test_untrained_weights_are_told(result: StudyResult) -> None:
-    assert Code.UNTRAINED_WEIGHTS in {warning.code for warning in result.warnings}
-    assert result.provenance.weights.training == "untrained"
+def test_weights_that_know_phantoms_only_are_told(result: StudyResult) -> None:
+    assert Code.PHANTOM_TRAINED_WEIGHTS in {warning.code for warning in result.warnings}
+    assert "phantoms" in result.provenance.weights.training
     assert result.status == "succeeded_with_warnings"
 
 

@@ -42,6 +42,7 @@ def test_another_process_reads_the_very_same_settings_from_the_environment(monke
         ("DRAS_GATEWAY__PORT", "70000", "DRAS_GATEWAY__PORT (Input should be less"),
         ("DRAS_WORKER__LEASE_S", "0", "DRAS_WORKER__LEASE_S ("),
         ("DRAS_WORKER__LEESE_S", "3", "DRAS_WORKER__LEESE_S ("),
+        ("DRAS_QUEUE__URL", "amqp://broker", "DRAS_QUEUE__URL ("),
         ("DRAS_WORKER", "{", "JSON"),
     ],
 )

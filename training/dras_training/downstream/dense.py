@@ -8,6 +8,7 @@ whole patients, so that the map tells which places speak for its outcome, and is
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 from dras_model.encoder.architecture import PATCH_SIZE
 from dras_model.encoder.bundle import Bundle
 from dras_model.encoder.heads import Head
-from dras_model.encoder.runtime import Encoder
 from dras_model.imaging.atlas import Atlas
 from dras_model.imaging.nifti import write_nifti
 from dras_model.imaging.patches import cut_cubes
@@ -31,6 +31,13 @@ STRIDES_MM = (4, 8, 16, 32)  # whole parts of a patch
 LEAST_OF_A_BLOCK = 0.5  # of a block is lung where the map has a value
 
 Heard = Callable[[float], None]
+
+
+class Encodes(Protocol):
+    """What makes embeddings (n, width) of patches (n, 32, 32, 32) HU at locations (n, 3), as an `Encoder` does."""
+
+    def encode(self, patches: NDArray[np.int16], locations: NDArray[np.float32], /) -> NDArray[np.float32]:
+        """Return the embeddings."""
 
 
 def to_nobody(_fraction: float) -> None:
@@ -51,20 +58,19 @@ class DenseMap:
 
 
 def find_head(bundle: Bundle, name: str) -> Head:
-    """Return the head of that name. Raises SetupRefused HEAD_UNSUITED, naming those there are."""
+    """Return the head of that name. Raises SetupRefused HEAD_UNSUITED where there is none that can be slid."""
     known = {head.name: head for head in bundle.heads}
     if name not in known:
         raise _unsuited(bundle, name, f"there is none; it has {', '.join(known) or 'no heads'}")
+    if len(known[name].weights) > 1 or known[name].attention is not None:
+        raise _unsuited(bundle, name, "it does not weigh every patch alike; fit one with --pooling mean")
     return known[name]
 
 
 def slide(
-    cut: Cut, head: Head, encoder: Encoder, atlas: Atlas, *, stride_mm: int, heard: Heard = to_nobody
+    cut: Cut, head: Head, encoder: Encodes, atlas: Atlas, *, stride_mm: int, heard: Heard = to_nobody
 ) -> DenseMap:
-    """Slide `head` over the lungs of a study. Raises SetupRefused HEAD_UNSUITED where it needs a whole patient."""
-    bundle = encoder.bundle
-    if len(head.weights) > 1 or head.attention is not None:
-        raise _unsuited(bundle, head.name, "it does not weigh every patch alike; fit one with --pooling mean")
+    """Slide `head` over the lungs of a study. ValueError for one that does not weigh every patch alike."""
     lung = lung_of_blocks(cut.lungs.map, stride_mm)
     per_patch = PATCH_SIZE // stride_mm
     wanted = cubes_of_lung(lung, per_patch)

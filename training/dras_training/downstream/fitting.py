@@ -12,12 +12,13 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
 from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv.metrics import concordance_index_censored
 
 from dras_training.downstream.judging import Numbers
 
+Rows: TypeAlias = NDArray[np.int64]
 FitKind: TypeAlias = Literal["regression", "probability", "hazard"]
 STRENGTHS = tuple(10.0 ** np.arange(0.0, 6.0))  # of the ridge, on standardised columns
 INNER, OUTER = 4, 5  # folds
@@ -39,8 +40,13 @@ class Fit:
         return np.asarray(self.intercept + apart @ self.weights)
 
 
-def fit(columns: Numbers, target: NDArray[Any], kind: FitKind, *, seed: int) -> Fit:
-    """Fit `target` (n,) by `columns` (n, c). A hazard's target is structured: event, time."""
+def fit(
+    columns: Numbers, target: NDArray[Any], kind: FitKind, *, seed: int, persons: Rows | None = None
+) -> Fit:
+    """Fit `target` (n,) by `columns` (n, c). A hazard's target is structured: event, time.
+
+    `persons` (n,) says whose each row is, where a person has several: inner folds keep them together.
+    """
     centre = np.nanmean(columns, axis=0)
     known = np.where(np.isfinite(columns), columns - centre, 0.0)
     scale = known.std(axis=0)
@@ -48,26 +54,31 @@ def fit(columns: Numbers, target: NDArray[Any], kind: FitKind, *, seed: int) -> 
     # A ridge keeps weights among the rows: of more columns than rows, the rows' own axes give the same fit.
     _, sizes, axes = np.linalg.svd(known / scale, full_matrices=False)
     axes = axes[sizes > _FLAT * max(float(sizes[0]), _FLAT)]
-    weights, intercept = _KINDS[kind]((known / scale) @ axes.T, target, seed)
+    weights, intercept = _KINDS[kind]((known / scale) @ axes.T, target, seed, persons)
     return Fit(centre, weights @ axes / scale, intercept)
 
 
-def folds(target: NDArray[Any], kind: FitKind, *, n: int, seed: int) -> list[NDArray[np.int64]]:
-    """Return the rows of each fold; classes, and events, are spread evenly over them."""
+def folds(
+    target: NDArray[Any], kind: FitKind, *, n: int, seed: int, persons: Rows | None = None
+) -> list[Rows]:
+    """Return the rows of each fold; classes, and events, are spread evenly over them, and no person over two."""
     if kind == "regression":
         splitter: KFold | StratifiedKFold = KFold(n, shuffle=True, random_state=seed)
         return [rows for _, rows in splitter.split(target)]
-    splitter = StratifiedKFold(n, shuffle=True, random_state=seed)
     labels = target["event"] if kind == "hazard" else target
+    if persons is not None:
+        grouped = StratifiedGroupKFold(n, shuffle=True, random_state=seed)
+        return [rows for _, rows in grouped.split(labels, labels, persons)]
+    splitter = StratifiedKFold(n, shuffle=True, random_state=seed)
     return [rows for _, rows in splitter.split(labels, labels)]
 
 
-def _ridge(columns: Numbers, target: Numbers, _seed: int) -> tuple[Numbers, float]:
+def _ridge(columns: Numbers, target: Numbers, _seed: int, _persons: Rows | None) -> tuple[Numbers, float]:
     found = RidgeCV(alphas=STRENGTHS).fit(columns, target)  # leave one out, in closed form
     return np.asarray(found.coef_), float(found.intercept_)
 
 
-def _logistic(columns: Numbers, target: Numbers, seed: int) -> tuple[Numbers, float]:
+def _logistic(columns: Numbers, target: Numbers, seed: int, persons: Rows | None) -> tuple[Numbers, float]:
     def model(strength: float) -> LogisticRegression:
         return LogisticRegression(C=1.0 / strength, max_iter=2000)
 
@@ -75,11 +86,12 @@ def _logistic(columns: Numbers, target: Numbers, seed: int) -> tuple[Numbers, fl
         chance = np.clip(found.predict_proba(columns[rows])[:, 1], 1e-9, 1 - 1e-9)
         return float(-np.log(np.where(target[rows] > 0, chance, 1 - chance)).mean())
 
-    found = model(_best(target, "probability", columns, model, misfit, seed=seed)).fit(columns, target)
+    best = _best(target, "probability", columns, model, misfit, seed=seed, persons=persons)
+    found = model(best).fit(columns, target)
     return np.asarray(found.coef_[0]), float(found.intercept_[0])
 
 
-def _cox(columns: Numbers, target: NDArray[Any], seed: int) -> tuple[Numbers, float]:
+def _cox(columns: Numbers, target: NDArray[Any], seed: int, persons: Rows | None) -> tuple[Numbers, float]:
     def model(strength: float) -> CoxPHSurvivalAnalysis:
         return CoxPHSurvivalAnalysis(alpha=strength, ties="efron", n_iter=100)
 
@@ -89,7 +101,8 @@ def _cox(columns: Numbers, target: NDArray[Any], seed: int) -> tuple[Numbers, fl
             concordance_index_censored(kept["event"], kept["time"], found.predict(columns[rows]))[0]
         )
 
-    found = model(_best(target, "hazard", columns, model, misfit, seed=seed)).fit(columns, target)
+    best = _best(target, "hazard", columns, model, misfit, seed=seed, persons=persons)
+    found = model(best).fit(columns, target)
     weights = np.asarray(found.coef_)
     return weights, 0.0  # the logarithm of the ratio to the mean of the columns
 
@@ -102,11 +115,12 @@ def _best(
     misfit: Callable[[Any, NDArray[np.int64]], float],
     *,
     seed: int,
+    persons: Rows | None,
 ) -> float:
     """Return the strength with the least misfit in the inner folds."""
     if kind == "probability" and int(np.bincount(target.astype(np.int64)).min()) < INNER:
         return UNCHOSEN
-    inner = folds(target, kind, n=INNER, seed=seed)
+    inner = folds(target, kind, n=INNER, seed=seed, persons=persons)
     everybody = np.arange(len(target))
     misfits = []
     for strength in STRENGTHS:
@@ -123,7 +137,7 @@ def _best(
     return float(STRENGTHS[int(np.argmin(misfits))])
 
 
-_KINDS: dict[FitKind, Callable[[Numbers, NDArray[Any], int], tuple[Numbers, float]]] = {
+_KINDS: dict[FitKind, Callable[[Numbers, NDArray[Any], int, Rows | None], tuple[Numbers, float]]] = {
     "regression": _ridge,
     "probability": _logistic,
     "hazard": _cox,

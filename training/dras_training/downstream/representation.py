@@ -29,12 +29,20 @@ def groups_of(people: People, pooling: Pooling) -> NDArray[np.int64]:
     """Return the group of each location (locations,)."""
     if pooling != "regions":
         return np.full(len(people.corners), EVERYWHERE, dtype=np.int64)
-    x, height = people.corners[:, 0], people.corners[:, 2]
+    # Sides may lack a third in an atlas of few corners: the groups that are there are numbered on.
+    _, groups = np.unique(regions_of(people.corners), return_inverse=True)
+    return np.asarray(groups, dtype=np.int64)
+
+
+def regions_of(corners: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the region (n,) of each of `corners` (n, 3): the right's thirds from below, then the left's.
+
+    The right lies where x is low, as x of an atlas grows to the left.
+    """
+    x, height = corners[:, 0], corners[:, 2]
     side = (x > np.median(x)).astype(np.int64)
     bounds = np.quantile(height, np.arange(1, THIRDS) / THIRDS)
-    # Sides may lack a third in an atlas of few corners: the groups that are there are numbered on.
-    _, groups = np.unique(side * THIRDS + np.searchsorted(bounds, height, side="left"), return_inverse=True)
-    return np.asarray(groups, dtype=np.int64)
+    return side * THIRDS + np.searchsorted(bounds, height, side="left")
 
 
 def vectors(

@@ -80,7 +80,7 @@ def judge_survival(followed: Followed, pooling: Pooling, *, name: str, seed: int
         target=name,
         pooling=pooling,
         measure="C-index",
-        performance=judging.interval(_concordance, pairs, predicted, seed=seed),
+        performance=judging.interval(concordance, pairs, predicted, seed=seed),
         calibration=_calibration(target, predicted),
         n=len(target),
         n_events=int(target["event"].sum()),
@@ -110,7 +110,8 @@ def _areas(target: NDArray[Any], predicted: Numbers) -> tuple[dict[float, float]
     return dict(zip(horizons.tolist(), np.atleast_1d(areas).tolist(), strict=True)), float(mean)
 
 
-def _concordance(pairs: Numbers, predicted: Numbers) -> float:
+def concordance(pairs: Numbers, predicted: Numbers) -> float:
+    """Return Harrell's C of hazards (n,) for pairs (n, 2) of event and time. ValueError where nobody died."""
     events = pairs[:, 0] > 0
     if not events.any():
         raise ValueError("nobody died")

@@ -15,6 +15,7 @@ LOBULE_MM = 14.0  # between the centres of secondary lobules, 10 to 25 mm in the
 CYST_DEPTH_MM = (3.0, 8.0)
 SEPTUM_MM = 2.0
 LEVELS = 2**16 - 1
+HOLE_HU = (-980.0, -1000.0)  # at the edge of a hole and within it
 
 
 def emphysema_field(kind: EmphysemaKind, lattice: Lattice, lung: Field, *, seed: int) -> Field:
@@ -42,6 +43,18 @@ def level_of(counts: NDArray[np.int64], n_wanted: int) -> int:
     if above[0] < n_wanted:
         raise ValueError(f"the place holds {above[0]} voxels that can be lost, {n_wanted} were asked for")
     return int(np.argmin(np.abs(above - n_wanted)))
+
+
+def levels_of(pattern: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Return the level of each voxel of a pattern, which is lost where a phantom is cut at that level or below."""
+    return np.clip(pattern * LEVELS, 0, LEVELS).astype(np.uint16)
+
+
+def hole_hu(levels: NDArray[np.uint16], level: int) -> NDArray[np.float32]:
+    """Return the HU of lost voxels by their levels, where the pattern was cut at `level`."""
+    depth = np.minimum(3.0 * (levels.astype(np.float32) - level) / max(LEVELS - level, 1), 1.0)
+    edge, within = HOLE_HU
+    return np.asarray(edge + (within - edge) * depth, dtype=np.float32)
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], *, sigma: float) -> Field:

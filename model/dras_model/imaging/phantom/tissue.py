@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dras_model.imaging.atlas import LEFT, RIGHT
 from dras_model.imaging.phantom.drawing import Drawing, Planes
-from dras_model.imaging.phantom.emphysema import LEVELS
+from dras_model.imaging.phantom.emphysema import hole_hu, levels_of
 from dras_model.imaging.phantom.findings import BULLA, DENSE, FLUID
 
 AIR, FAT, SKIN, SOFT, LIVER, BLOOD, WALL = -1000.0, -100.0, 10.0, 48.0, 62.0, 42.0, 30.0
@@ -18,7 +18,6 @@ CORTEX_MM, SKIN_MM, AIRWAY_WALL_MM = 1.6, 2.0, 1.5
 LUNG_TISSUE_HU = 119.0  # above air, without vessels, at full inspiration
 TEXTURE_HU, GRAVITY_HU_PER_MM = 9.0, 0.25
 NORMAL_FLOOR_HU = -930.0  # nothing but emphysema lies lower
-EMPHYSEMA_HU = (-980.0, -1000.0)  # at the edge of a hole and within it
 CLOTH, CLOTH_GAP_MM = -850.0, 9.0
 EFFUSION, CONSOLIDATED = 12.0, 42.0  # fluid, and lung that is full of it
 TABLE_FOAM, TABLE_SHELL, TABLE_TOP_MM, TABLE_MM = -860.0, -250.0, 158.0, 30.0
@@ -48,7 +47,7 @@ class Painter:
         """Return which voxels (y, x) of a slice may be lost, and the level at which each is."""
         findings = (name for name in (DENSE, BULLA) if name in self._drawing.names)
         p = self._drawing.planes(index, ("right", "left", "airway", "pattern", *findings))
-        return self._may_be_lost(index, p), _levels(p)
+        return self._may_be_lost(index, p), levels_of(p["pattern"])
 
     def slice(
         self, index: int, *, place: NDArray[np.bool_], level: int
@@ -69,10 +68,9 @@ class Painter:
             _paint(hu, EFFUSION, self._cover(p[FLUID]))
         self._paint_lungs(hu, p, index)
         self._paint_findings(hu, p, index)
-        lost = self._may_be_lost(index, p) & place & (_levels(p) >= level)
-        depth = 3.0 * (_levels(p)[lost].astype(np.float32) - level) / max(LEVELS - level, 1)
-        edge, within = EMPHYSEMA_HU
-        hu[lost] = edge + (within - edge) * np.minimum(depth, 1.0)
+        levels = levels_of(p["pattern"])
+        lost = self._may_be_lost(index, p) & place & (levels >= level)
+        hu[lost] = hole_hu(levels[lost], level)
         return hu, lost
 
     def _around(self) -> NDArray[np.float32]:
@@ -131,10 +129,6 @@ class Painter:
     def _cover(self, field: NDArray[np.float32]) -> NDArray[np.float32]:
         """How much of a voxel lies inside, from the distance of its centre to the surface."""
         return np.asarray(np.clip(0.5 + field / np.float32(self._drawing.pixel_mm), 0.0, 1.0))
-
-
-def _levels(p: Planes) -> NDArray[np.uint16]:
-    return np.clip(p["pattern"] * LEVELS, 0, LEVELS).astype(np.uint16)
 
 
 def _paint(hu: NDArray[np.float32], value: NDArray[np.float32] | float, cover: NDArray[np.float32]) -> None:

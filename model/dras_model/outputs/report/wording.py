@@ -30,6 +30,7 @@ TITLES: Mapping[Code, str] = MappingProxyType(
         Code.EXECUTABLE_PREAMBLE: "Suspicious files",
         Code.ACQUISITION_UNKNOWN: "Acquisition unknown",
         Code.UNTRAINED_WEIGHTS: "Untrained encoder",
+        Code.PHANTOM_TRAINED_WEIGHTS: "Phantom-trained encoder",
         Code.HIGH_NOISE: "Noisy images: emphysema overstated",
         Code.LOW_DOSE: "Low dose",
         Code.ITERATIVE_RECON: "Iterative reconstruction: emphysema understated",

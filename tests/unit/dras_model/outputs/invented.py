@@ -3,10 +3,10 @@
 import numpy as np
 
 from dras_model.imaging.volume import Grid, LabelMap, Volume
+from dras_model.inspecting import describe_grid
 from dras_model.outputs.features import Features, Lattice
 from dras_model.outputs.masks import low_attenuation
 from dras_model.outputs.stored import Parts, StoredResult
-from dras_model.pipeline import describe_grid
 from dras_model.results.phenotypes import PATCH_COLUMNS
 from dras_model.results.study import StudyResult
 

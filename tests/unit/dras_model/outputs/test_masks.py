@@ -7,6 +7,7 @@ import pytest
 import SimpleITK as sitk
 
 from dras_model.imaging.volume import Grid, LabelMap, Volume
+from dras_model.inspecting import describe_grid
 from dras_model.outputs.masks import (
     LabelFileError,
     low_attenuation,
@@ -15,7 +16,6 @@ from dras_model.outputs.masks import (
     read_labels,
     write_labels,
 )
-from dras_model.pipeline import describe_grid
 from unit.dras_model.outputs.invented import oblique_grid
 
 FEET_FIRST = Grid((6, 8, 10), np.array([[0.0, 0, 0.7, -30], [0, 0.8, 0, 12], [-2.5, 0, 0, 90], [0, 0, 0, 1]]))

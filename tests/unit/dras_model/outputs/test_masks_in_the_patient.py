@@ -9,8 +9,8 @@ import SimpleITK as sitk
 
 from dras_model.imaging.study import read_study
 from dras_model.imaging.volume import LabelMap, Volume
+from dras_model.inspecting import describe_grid
 from dras_model.outputs.masks import Masks, write_masks
-from dras_model.pipeline import describe_grid
 from unit.dras_model.outputs.dicom.scenes import AIRWAY, LEFT, LOW, POSES, RIGHT, TILTED, Body
 
 WITHIN_MM = 2.5  # half of a voxel's diagonal is 4 mm

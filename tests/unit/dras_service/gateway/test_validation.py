@@ -4,7 +4,7 @@ from io import BytesIO
 
 import pytest
 
-from dras_model.pipeline import inspect
+from dras_model.inspecting import inspect
 from dras_service.gateway import validation
 from dras_service.gateway.problems import ProblemRaised
 from dras_service.gateway.validation import Inspector

@@ -41,10 +41,12 @@ def bundles(atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def cheap_default(library: Path, atlas: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A library whose default bundle is made without calibration."""
+    """A library whose default bundle is made of one expert."""
     shutil.copytree(library / "atlases", tmp_path / "library" / "atlases")
     monkeypatch.setenv("DRAS_LIBRARY", str(tmp_path / "library"))
-    monkeypatch.setattr("dras_model.library.create_untrained", make_bundle)
+    monkeypatch.setattr(
+        "dras_model.library.create_starter", lambda path, _starter, atlas: make_bundle(path, atlas, seed=0)
+    )
 
 
 @pytest.fixture
@@ -129,7 +131,7 @@ def test_the_default_bundle_is_found_by_its_own_name_as_well(settings: WorkerSet
 
 
 @pytest.mark.usefixtures("cheap_default")
-def test_the_untrained_bundle_of_an_atlas_is_found_by_the_name_of_its_folder() -> None:
+def test_the_default_bundle_of_an_atlas_is_found_by_the_name_of_its_folder() -> None:
     encoders = Encoders(WorkerSettings(threads=1))
     default = encoders.open().encoder
     assert encoders.open(default.bundle.path.name).encoder is default

@@ -106,13 +106,13 @@ def test_at_the_corners_of_the_atlas_the_locations_are_the_atlas_own(sick, atlas
     np.testing.assert_allclose(found, atlas.locations, atol=2.0 / 200)  # a voxel of rounding
 
 
-def test_a_head_that_is_not_there_or_needs_a_whole_patient_is_refused(sick, atlas, bundle):
+def test_a_head_that_is_not_there_or_needs_a_whole_patient_is_refused(atlas, bundle):
     with pytest.raises(SetupRefused, match="no heads") as refused:
         find_head(bundle, "low")
     assert refused.value.code is Code.HEAD_UNSUITED
-    regional = head(len(atlas.corners), groups=2)
+    regional = SimpleNamespace(manifest=bundle.manifest, heads=(head(len(atlas.corners), groups=2),))
     with pytest.raises(SetupRefused, match="pooling mean"):
-        slide(sick, regional, LowShare(bundle), atlas, stride_mm=STRIDE)
+        find_head(regional, "low")
 
 
 def test_slices_thicker_than_the_stride_leave_no_plane_of_blocks_empty():

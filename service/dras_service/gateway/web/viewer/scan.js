@@ -20,7 +20,7 @@ const OPTIONS = {
   multiplanarPadPixels: 6,
   backColor: [0, 0, 0, 1],
   crosshairColor: [0.42, 0.69, 0.83, 0.85],
-  crosshairWidth: 0.5,
+  crosshairWidth: 1,
   crosshairGap: 12,
   fontColor: [0.75, 0.8, 0.84, 1],
   fontMinPx: 12,

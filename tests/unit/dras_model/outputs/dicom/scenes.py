@@ -18,10 +18,10 @@ from dras_model.imaging.phantom_dicom import SeriesOptions, write_series
 from dras_model.imaging.source_series import SourceSeries
 from dras_model.imaging.study import Study, read_study
 from dras_model.imaging.volume import Grid, LabelMap, Volume
+from dras_model.inspecting import describe_grid
 from dras_model.outputs.features import Features, Lattice
 from dras_model.outputs.masks import on_native
 from dras_model.outputs.stored import Parts, StoredResult
-from dras_model.pipeline import describe_grid
 from dras_model.results.phenotypes import PATCH_COLUMNS
 from dras_model.results.study import StudyResult
 

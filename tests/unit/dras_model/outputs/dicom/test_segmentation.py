@@ -9,10 +9,10 @@ from pydicom.dataset import Dataset
 from dras_model.imaging.phantom_dicom import SeriesOptions, write_series
 from dras_model.imaging.study import read_study
 from dras_model.imaging.volume import LabelMap, Volume
+from dras_model.inspecting import describe_grid
 from dras_model.outputs.dicom.segmentation import SEGMENTS, pack, segment_number, write_seg
 from dras_model.outputs.pictures import CONTOURS, LOW_ATTENUATION
 from dras_model.outputs.stored import Parts, StoredResult
-from dras_model.pipeline import describe_grid
 from dras_model.results.study import Region, StudyResult
 from unit.dras_model.outputs.dicom.scenes import (
     BODIES,

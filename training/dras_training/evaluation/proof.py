@@ -1,0 +1,290 @@
+"""The whole of an evaluation: material, systems and questions brought together into figures that a document shows.
+
+What is asked of the figures is decided here, before they are known. How they look is the business of `document`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dras_model.encoder.bundle import Bundle
+from dras_model.imaging.atlas import Atlas
+from dras_model.results.errors import StudyRefused
+from dras_training.downstream.people import People
+from dras_training.downstream.survival import concordance
+from dras_training.evaluation import robustness
+from dras_training.evaluation.material import (
+    CHANGES,
+    KINDS,
+    REGIONS,
+    SHIFT,
+    Kept,
+    Sample,
+    drawn_twice,
+    of_study,
+    people_of,
+    with_insertions,
+)
+from dras_training.evaluation.places import dense_question, inserted_questions, to_map
+from dras_training.evaluation.questions import Question, Truth, ask
+from dras_training.evaluation.regional import mean_auc
+from dras_training.evaluation.systems import (
+    DENSITY,
+    UNTRAINED,
+    Kind,
+    System,
+    encode_people,
+    encode_samples,
+    low_attenuation,
+)
+from dras_training.people import Person
+from dras_training.recipe import Phantoms
+from dras_training.store import PatchStore
+
+LEAST_ADVANTAGE = 0.10  # of the mean AUC of subtypes over LAA-950 and over untrained weights
+SUBTYPE = "subtype"  # the question that is asked for most
+KERNEL_PAIR = "kernel, a real patient"
+
+Heard = Callable[[str], None]
+
+
+def to_nobody(_stage: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is judged, on whom, and how much of it: every `step`-th location, and numbers of people and scans."""
+
+    bundles: Mapping[str, Bundle]  # the first is judged, the others are ablations
+    control: str | None = None  # of `bundles`: what ablations are ablations of; the first by default
+    untrained: Bundle
+    atlas: Atlas
+    store: PatchStore
+    cohort: Phantoms
+    kept: Path
+    skip: int = 0
+    n_people: int = 70
+    n_pairs: int = 8
+    n_maps: int = 6
+    step: int = 24
+    stride_mm: int = 32
+    studies: Sequence[Path] = ()
+    kernel_pair: tuple[Path, Path] | None = None
+    threads: int | None = None
+
+    @property
+    def at(self) -> NDArray[np.int64]:
+        """The locations that are judged."""
+        return np.arange(0, len(self.atlas.corners), self.step)
+
+
+@dataclass(slots=True)
+class _Material:
+    """What was found of the plan's material, and what was not, with the reason."""
+
+    people: list[Person]
+    rows: list[int]
+    pairs: list[dict[str, Sample]]
+    scans: dict[str, list[Sample]] = field(default_factory=dict)
+    kernel_pair: tuple[Sample, Sample] | None = None
+    skipped: list[dict[str, str]] = field(default_factory=list)
+
+    def take(self, study: Path, make: Callable[[], Any]) -> Any:
+        """Return what is made of a study; None, and the reason kept, where it is not there or is refused."""
+        if not study.exists():
+            self.skipped.append({"what": study.name, "reason": "it is not there"})
+            return None
+        try:
+            return make()
+        except StudyRefused as refused:
+            self.skipped.append({"what": study.name, "reason": str(refused)})
+            return None
+
+
+def evaluate(plan: Plan, heard: Heard = to_nobody) -> dict[str, Any]:
+    """Judge the plan's bundles and return all figures, as JSON. Raises SetupRefused, OSError."""
+    systems = list(_systems(plan))
+    judged = systems[0].name
+    material = _gather(plan, heard)
+    kept = Kept(plan.kept, plan.at)
+    heard("counting emphysema by region")
+    truth = Truth.of(material.people, np.stack([kept.regions(person) for person in material.people]))
+    encoded = {}
+    for system in systems:
+        heard(f"encoding people by {system.name}")
+        encoded[system.name] = encode_people(system, plan.store, material.rows, plan.atlas, plan.at)
+    heard("asking")
+    questions = [*ask(truth, encoded), *_places(plan, material, systems, encoded, truth, heard)]
+    told = [_told(question, systems, plan.control or judged) for question in questions]
+    agreements = {} if not material.pairs else _robustness(plan, material, systems)
+    return {
+        "schema_version": "1.0",
+        "judged": judged,
+        "systems": [{"name": s.name, "kind": s.kind, "told": s.told} for s in systems],
+        "material": _counted(plan, material, truth),
+        "questions": told,
+        "regions": _by_region(questions, [judged, DENSITY]),
+        "robustness": agreements,
+        "claims": [*_claims(told, systems), *_robustness_claims(agreements, judged)],
+    }
+
+
+def _systems(plan: Plan) -> Iterator[System]:
+    for place, (name, bundle) in enumerate(plan.bundles.items()):
+        kind: Kind = "judged" if place == 0 else "control" if name == plan.control else "ablation"
+        yield System.of(bundle, name=name, kind=kind, threads=plan.threads, kept=plan.kept)
+    yield System.of(plan.untrained, name=UNTRAINED, kind="baseline", threads=plan.threads, kept=plan.kept)
+    yield low_attenuation()
+
+
+def _gather(plan: Plan, heard: Heard) -> _Material:
+    kept = Kept(plan.kept, plan.at)
+    rows, people = people_of(plan.store, plan.cohort, skip=plan.skip, most=plan.n_people)
+    pairs = []
+    for person in people[: plan.n_pairs]:
+        heard(f"drawing {person.name} twice")
+        pairs.append(drawn_twice(person, plan.atlas, kept))
+    found = _Material(people, rows, pairs)
+    for study in plan.studies:
+        heard(f"putting emphysema into {study.name}")
+        scans = found.take(study, lambda study=study: with_insertions(study, plan.atlas, kept))  # type: ignore[misc]
+        if scans is not None:
+            found.scans[study.name] = scans
+    if plan.kernel_pair is not None:
+        both = [found.take(s, lambda s=s: of_study(s, plan.atlas, kept)) for s in plan.kernel_pair]  # type: ignore[misc]
+        found.kernel_pair = None if None in both else (both[0], both[1])
+    return found
+
+
+def _places(
+    plan: Plan,
+    material: _Material,
+    systems: Sequence[System],
+    encoded: Mapping[str, People],
+    truth: Truth,
+    heard: Heard,
+) -> Iterator[Question]:
+    if plan.n_maps:
+        heard("drawing people for dense maps")
+        mapped = to_map(material.people, plan.n_maps, plan.atlas)
+        heard("sliding heads over lungs")
+        yield dense_question(
+            mapped,
+            {system.name: system for system in systems},
+            encoded,
+            severity=truth.severity,
+            atlas=plan.atlas,
+            stride_mm=plan.stride_mm,
+        )
+    if material.scans:
+        heard("encoding real lungs with emphysema")
+        flat = [sample for scan in material.scans.values() for sample in scan]
+        inserted = {system.name: encode_samples(system, flat, plan.atlas, plan.at) for system in systems}
+        yield from inserted_questions(list(material.scans.values()), encoded, inserted, truth)
+
+
+def _told(question: Question, systems: Sequence[System], control: str) -> dict[str, Any]:
+    """Return a question's figures, and how much better than each other system the one it is held against is."""
+    against = {
+        system.name: control if system.kind == "ablation" else systems[0].name for system in systems[1:]
+    }
+    return {
+        "key": question.key,
+        "title": question.form.title,
+        "measure": question.form.measure,
+        "chance": question.form.chance,
+        "n": len(question.observed),
+        "figures": {system.name: question.figure(system.name).model_dump() for system in systems},
+        "differences": {
+            other: {"of": better, **question.difference(better, other).model_dump()}
+            for other, better in against.items()
+        },
+    }
+
+
+def _by_region(questions: Sequence[Question], names: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the AUC of each kind in each region, by system; None where a class is missing."""
+    asked = next(question for question in questions if question.key == SUBTYPE)
+
+    def area(name: str, region: int, kind: int) -> float | None:
+        cell = np.s_[:, region, kind]
+        try:
+            return mean_auc(asked.observed[cell], asked.answers[name][cell])
+        except ValueError:
+            return None
+
+    return {
+        name: {
+            kind.value: {region.value: area(name, r, k) for r, region in enumerate(REGIONS)}
+            for k, kind in enumerate(KINDS)
+        }
+        for name in names
+    }
+
+
+def _robustness(plan: Plan, material: _Material, systems: Sequence[System]) -> dict[str, dict[str, Any]]:
+    """Return the agreement of each change in each system."""
+    found: dict[str, dict[str, Any]] = {change: {} for change in (*CHANGES, SHIFT)}
+    if material.kernel_pair is not None:
+        found[KERNEL_PAIR] = {}
+    for system in systems:
+        base = encode_samples(system, [pair["base"] for pair in material.pairs], plan.atlas, plan.at)
+        for change in (*CHANGES, SHIFT):
+            samples = [pair[change] for pair in material.pairs]
+            other = encode_samples(system, samples, plan.atlas, plan.at)
+            found[change][system.name] = asdict(robustness.agreement(base, other))
+        if material.kernel_pair is not None:
+            one, other = (
+                encode_samples(system, [sample], plan.atlas, plan.at) for sample in material.kernel_pair
+            )
+            found[KERNEL_PAIR][system.name] = asdict(robustness.agreement(one, other))
+    return found
+
+
+def _counted(plan: Plan, material: _Material, truth: Truth) -> dict[str, Any]:
+    return {
+        "people": len(material.people),
+        "sick": int((truth.severity > 0).sum()),
+        "of_each_kind": {kind.value: int((truth.kind == k).sum()) for k, kind in enumerate(KINDS)},
+        "regions_with_emphysema": int(truth.present.sum()),
+        "deaths": int(truth.fate["event"].sum()),
+        "c_index_of_the_true_hazard": concordance(truth.deaths, truth.hazard),
+        "locations": len(plan.at),
+        "drawn_twice": len(material.pairs),
+        "mapped": plan.n_maps,
+        "stride_mm": plan.stride_mm,
+        "scans": list(material.scans),
+        "insertions": sum(len(scan) - 1 for scan in material.scans.values()),
+        "skipped": material.skipped,
+    }
+
+
+def _claims(told: Sequence[Mapping[str, Any]], systems: Sequence[System]) -> Iterator[dict[str, Any]]:
+    """Yield what is asked of the weights, and whether the figures hold it."""
+    apart = next(question for question in told if question["key"] == SUBTYPE)["differences"]
+    for system in systems[1:]:
+        if system.kind == "control":
+            continue
+        found = apart[system.name]
+        baseline = system.kind == "baseline"
+        asked = f"at least {LEAST_ADVANTAGE:.2f}" if baseline else "more than its interval"
+        yield {
+            "asked": f"subtypes by region, AUC: {found['of']} better than {system.name} by {asked}",
+            "found": found,
+            "holds": found["value"] >= LEAST_ADVANTAGE if baseline else found["low"] > 0,
+        }
+
+
+def _robustness_claims(agreements: Mapping[str, Any], judged: str) -> Iterator[dict[str, Any]]:
+    for change, by_system in agreements.items():
+        low, median, high = by_system[judged]["quartiles"]
+        yield {
+            "asked": f"median concordance of embeddings, {change}: at least {robustness.ASKED:.2f}",
+            "found": {"value": median, "low": low, "high": high},
+            "holds": median >= robustness.ASKED,
+        }

@@ -1,0 +1,167 @@
+"""What is asked of embeddings and of what stands in their place, and how an answer is judged.
+
+An answer is what models said of people who had no part in fitting them. Intervals are over people drawn anew, the
+same draws for all that is compared, so that a difference has an interval of its own.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.stats import rankdata
+from sksurv.util import Surv
+
+from dras_model.encoder.heads import Interval
+from dras_model.imaging.phantom.spec import Kernel
+from dras_training.downstream.judging import Measure, Numbers, explained, interval, ranked
+from dras_training.downstream.people import People
+from dras_training.downstream.probe import out_of_fold
+from dras_training.downstream.survival import concordance
+from dras_training.evaluation.material import KINDS
+from dras_training.evaluation.regional import mean_auc, regions_out_of_fold, vectors_of
+from dras_training.people import RISK, Person
+
+LEAST_PERCENT = 1.0  # of a region's voxels are lost where it has emphysema
+SEED = 0
+NOBODY = -1  # the kind of the healthy
+
+
+def mean_area(_observed: Numbers, areas: Numbers) -> float:
+    """Return the mean of areas (n,) that were measured one by one; NaN: not measured."""
+    return float(np.nanmean(areas))
+
+
+def rank_correlation(observed: Numbers, predicted: Numbers) -> float:
+    """Return Spearman's correlation."""
+    return float(np.corrcoef(rankdata(observed), rankdata(predicted))[0, 1])
+
+
+class Form(NamedTuple):
+    """How a question reads and is judged; guessing gives `chance`."""
+
+    title: str
+    measure: str
+    chance: float
+    judge: Measure
+
+
+FORMS = {
+    "subtype": Form("Which kind of emphysema a region has, where it has any", "AUC", 0.5, mean_auc),
+    "detection": Form("Whether a region has emphysema", "AUC", 0.5, mean_auc),
+    "severity": Form("How much of both lungs is emphysema: the root of its %", "R²", 0.0, explained),
+    "survival": Form("Who of the invented people dies first", "C-index", 0.5, concordance),
+    "kernel": Form("Which kernel made the scan: a leak, 0.5 is good", "AUC", 0.5, ranked),
+    "dense": Form("Where the emphysema is, by a dense map of severity", "AUC", 0.5, mean_area),
+    "inserted_subtype": Form("Which kind was put into a region of a real lung", "AUC", 0.5, mean_auc),
+    "inserted_severity": Form("How much was put into real lungs", "rank correlation", 0.0, rank_correlation),
+    "inserted_place": Form("Which patches of a real lung it was put into", "AUC", 0.5, mean_area),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """One of FORMS, what is true (n, ...), and what each system answers (n, ...)."""
+
+    key: str
+    observed: Numbers
+    answers: Mapping[str, Numbers]
+
+    @property
+    def form(self) -> Form:
+        """How it reads and is judged."""
+        return FORMS[self.key]
+
+    def figure(self, system: str) -> Interval:
+        """Return how good the answers of a system are."""
+        return interval(self.form.judge, self.observed, self.answers[system], seed=SEED)
+
+    def difference(self, system: str, other: str) -> Interval:
+        """Return by how much a system is better than another, of the same people in every draw."""
+
+        def apart(observed: Numbers, both: Numbers) -> float:
+            return self.form.judge(observed, both[:, 0]) - self.form.judge(observed, both[:, 1])
+
+        both = np.stack([self.answers[system], self.answers[other]], axis=1)
+        return interval(apart, self.observed, both, seed=SEED)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """What is true of people: `regions` (n, 6) is the emphysema in % of each of REGIONS.
+
+    `severity` (n,) is the root of it in both lungs, as there are many people with little and few with much.
+
+    `kind` (n,) is the number of the pattern in KINDS, or NOBODY; `fate` (n,) has the fields event and time,
+    `hazard` (n,) is what it was drawn from; `sharp` (n,) is 1 where the kernel is.
+    """
+
+    severity: Numbers
+    kind: Numbers
+    regions: Numbers
+    fate: Any
+    hazard: Numbers
+    sharp: Numbers
+
+    @classmethod
+    def of(cls, people: Sequence[Person], regions: Numbers) -> "Truth":
+        """Return what is true of invented people whose regions (n, 6) were counted."""
+        disease = [person.spec.emphysema for person in people]
+        return cls(
+            severity=np.sqrt([100.0 * each.fraction for each in disease]),
+            kind=np.array([KINDS.index(each.kind) if each.fraction else NOBODY for each in disease], float),
+            regions=regions,
+            fate=Surv.from_arrays([p.died for p in people], [p.years for p in people], "event", "time"),
+            hazard=np.array([RISK.get(each.kind, 0.0) * each.fraction for each in disease]),
+            sharp=np.array([float(person.spec.kernel is Kernel.SHARP) for person in people]),
+        )
+
+    @property
+    def deaths(self) -> Numbers:
+        """Whether somebody died, and when that was or who was last seen (n, 2)."""
+        return np.stack([self.fate["event"].astype(np.float64), self.fate["time"]], axis=1)
+
+    @property
+    def present(self) -> Numbers:
+        """Whether a region has emphysema (n, 6)."""
+        return np.asarray(self.regions >= LEAST_PERCENT, dtype=np.float64)
+
+    @property
+    def pattern(self) -> Numbers:
+        """Whether the emphysema of a region is of each of KINDS (n, 6, 3); NaN where it has none."""
+        is_of = (self.kind[:, np.newaxis] == np.arange(len(KINDS))).astype(np.float64)
+        has = self.present[:, :, np.newaxis] > 0
+        return np.where(has, is_of[:, np.newaxis, :], np.nan)
+
+
+def ask(truth: Truth, systems: Mapping[str, People]) -> list[Question]:
+    """Ask everything of invented people, whose embeddings each system made."""
+
+    def whole(target: Any, kind: Any) -> Mapping[str, Numbers]:
+        return _each(systems, lambda people: out_of_fold(people, target, kind, "mean", seed=SEED))
+
+    answers = {
+        "subtype": (truth.pattern, _each(systems, lambda people: kinds_out_of_fold(people, truth))),
+        "detection": (truth.present, _each(systems, lambda people: _detected(people, truth))),
+        "severity": (truth.severity, whole(truth.severity, "regression")),
+        "survival": (truth.deaths, whole(truth.fate, "hazard")),
+        "kernel": (truth.sharp, whole(truth.sharp, "probability")),
+    }
+    return [Question(key, observed, given) for key, (observed, given) in answers.items()]
+
+
+def kinds_out_of_fold(people: People, truth: Truth) -> Numbers:
+    """Return the log odds (n, 6, 3) of each kind in each region, by models the person had no part in."""
+    vectors, pattern = vectors_of(people), truth.pattern
+    by_kind = [
+        regions_out_of_fold(vectors, pattern[:, :, k], truth.kind, seed=SEED) for k in range(len(KINDS))
+    ]
+    return np.stack(by_kind, axis=2)
+
+
+def _detected(people: People, truth: Truth) -> Numbers:
+    return regions_out_of_fold(vectors_of(people), truth.present, truth.kind, seed=SEED)
+
+
+def _each(systems: Mapping[str, People], answer: Callable[[People], Numbers]) -> Mapping[str, Numbers]:
+    return {name: answer(people) for name, people in systems.items()}

@@ -7,8 +7,8 @@ from pathlib import Path
 DECISIONS = Path(__file__).parents[2] / "docs/decisions"
 _HEAD = """# Decisions
 
-Why things are as they are, in the order in which it was found out: context, measurement, decision. Printed by `make docs` from
-the titles.
+Why things are as they are, in the order in which it was found out: context, measurement, decision. Printed by
+`make docs` from the titles.
 """
 
 

@@ -1,8 +1,8 @@
-"""The two pictures of `docs/architecture.md`, drawn from the imports themselves: `python deploy/site/pictures.py FOLDER`.
+"""The two pictures of `docs/architecture.md`, drawn from the imports: `python deploy/site/pictures.py FOLDER`.
 
-The rooms of a house stand in the layers that import-linter enforces (pyproject.toml); an arrow is an import that is in the
-code. An import between packages that has no way in the picture, and an arrow for which there is no import, end the
-drawing with a ValueError: then the picture has to be thought about, not only drawn again.
+The rooms of a house stand in the layers that import-linter enforces (pyproject.toml); an arrow is an import that is
+in the code. An import between packages that has no way in the picture, and an arrow for which there is no import,
+end the drawing with a ValueError: then the picture has to be thought about, not only drawn again.
 """
 
 import sys
@@ -27,7 +27,8 @@ ROW, GAP, PAD, HEAD = 30, 6, 14, 44
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #1f2937 } .name { font-weight: 600; font-size: 15px }
 .small { font-size: 11.5px; fill: #4b5563 } .house { fill: #eef2ff; stroke: #6366f1 }
-.room { fill: #ffffff; stroke: #a5b4fc } .way { fill: none; stroke: #475569; stroke-width: 1.6; marker-end: url(#tip) }
+.room { fill: #ffffff; stroke: #a5b4fc }
+.way { fill: none; stroke: #475569; stroke-width: 1.6; marker-end: url(#tip) }
 .later { stroke-dasharray: 5 4 } .ground { fill: #ffffff }
 """.strip()
 TIP = (
@@ -66,8 +67,10 @@ def import_graph() -> grimp.ImportGraph:
 
 
 def layers_of(package: str) -> list[list[str]]:
-    """Return the rooms of a package from the top layer down, as import-linter holds them; none where it has no contract."""
-    contracts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    """Return the rooms of a package from the top layer down, by its contract; none where it has none."""
+    contracts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
     for contract in contracts:
         if contract.get("containers") == [package]:
             return [[name.strip() for name in layer.split("|")] for layer in contract["layers"]]
@@ -105,7 +108,9 @@ def packages() -> str:
         lines += house.svg("house")
         for room in _rooms(house, layers_of(name)):
             lines += room.svg("room")
-    return _picture(lines, -24, 1012, int(houses["dras_model"].y + houses["dras_model"].height) + 8, _SAID["packages"])
+    return _picture(
+        lines, -24, 1012, int(houses["dras_model"].y + houses["dras_model"].height) + 8, _SAID["packages"]
+    )
 
 
 def _height(layers: Sequence[Sequence[str]]) -> int:
@@ -165,9 +170,7 @@ def way_of_a_study() -> str:
     """Draw who calls whom while a study becomes a result."""
     graph = import_graph()
     real = {
-        pair
-        for pair in IMPORTS
-        if graph.chain_exists(importer=pair[0], imported=pair[1], as_packages=True)
+        pair for pair in IMPORTS if graph.chain_exists(importer=pair[0], imported=pair[1], as_packages=True)
     }
     _hold(set(IMPORTS), real)
     boxes = {

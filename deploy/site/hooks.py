@@ -1,8 +1,8 @@
 """What MkDocs is told beyond mkdocs.yml: documents of the repository's root are pages, and links leave no site.
 
-README, CONTRIBUTING, CHANGELOG and SECURITY stay where a repository has them and are pages all the same; README is the
-home page. A link from a page to a file that is in the repository and not in the site keeps its text alone. What is in
-neither is left as it is, so that a strict build fails of it.
+README, CONTRIBUTING, CHANGELOG and SECURITY stay where a repository has them and are pages all the same; README is
+the home page. A link from a page to a file that is in the repository and not in the site keeps its text alone. What
+is in neither is left as it is, so that a strict build fails of it.
 """
 
 import re
@@ -35,7 +35,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001  MkDocs' own call
     """Lead links to where their targets are in the site; code is left alone."""
     at_root = {page: PurePosixPath(source) for source, page in ROOT_PAGES.items()}
     here = at_root.get(page.file.src_uri, PurePosixPath("docs") / page.file.src_uri)

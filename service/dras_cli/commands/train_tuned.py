@@ -65,7 +65,7 @@ def _percents(_context: click.Context, _option: click.Parameter, text: str) -> t
     "--locations", type=click.IntRange(min=1), default=16, show_default=True, help="Patches a person."
 )
 @click.option("--steps", type=click.IntRange(min=1), default=100, show_default=True, help="Of each training.")
-@click.option("--rate", type=FiniteRange(min=0.0), default=3e-4, show_default=True, help="Of learning.")
+@click.option("--rate", type=FiniteRange(min=0.0), default=1e-4, show_default=True, help="Of learning.")
 @click.option("--scratch-rate", type=FiniteRange(min=0.0), default=1e-3, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option(

@@ -62,8 +62,8 @@ def _figure(points: Sequence[Point], *, outcome: str, n_judged: int) -> Figure:
     axes.set_xlabel("people whose outcome is known")
     axes.set_ylabel(f"{points[0].measure} of {n_judged} other people")
     if points[0].measure == "R²":
-        axes.set_ylim(bottom=max(-0.5, axes.get_ylim()[0]), top=1.0)
+        axes.set_ylim(bottom=max(-1.5, axes.get_ylim()[0]), top=1.0)
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="best")
     axes.set_title(outcome)
     return figure

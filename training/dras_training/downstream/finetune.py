@@ -39,7 +39,7 @@ class Course:
     steps: int = 100
     people: int = 4
     places: int = 4
-    rate: float = 3e-4
+    rate: float = 1e-4
     scratch_rate: float = 1e-3
     seed: int = 0
     device: str = "cpu"

@@ -1,6 +1,7 @@
 """What many tests share: the material beside the project, one atlas, one encoder, one phantom."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,15 @@ from servers import object_store, postgresql, redis_server, server_folder  # noq
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_configure() -> None:
+    """Let Ctrl-C end what tests start, as from a terminal; who runs in a shell's background inherits deafness."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_xdist_auto_num_workers() -> int:
-    """Two a core: half of the tests wait for servers, timers and browsers most of their time."""
-    return 2 * available_cores()
+    """One more than there are cores: many a test waits for servers, timers and browsers."""
+    return available_cores() + 1
 
 
 @pytest.fixture(scope="session")

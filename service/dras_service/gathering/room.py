@@ -75,6 +75,7 @@ class Room:
         self._studies = self.folder / "studies"
         self._taken = self.folder / "taken"
         self._moving = threading.Lock()  # of images into studies, and of studies out of reach
+        self._ending = threading.Lock()  # one end of an association at a time
         self._synced: set[Path] = set()  # studies whose own entry is on the disk
         shutil.rmtree(self.arriving, ignore_errors=True)  # was never acknowledged
         for place in (self.arriving, self._studies, self._taken):
@@ -124,15 +125,19 @@ class Room:
         """Note how an association ended that brought images.
 
         A good end outweighs a bad one, of this or of earlier associations: the end of a connection may be seen
-        before the release that it follows.
+        before the release that it follows, or at the same moment by another thread.
         """
-        if not ended_well:
-            for marker in self._studies.glob(f"*/{_OPEN}{link}"):
-                _mark(marker, link)
-            return
-        for marker in [*self._studies.glob(f"*/{_OPEN}{link}"), *self._studies.glob(f"*/{_BROKEN}{link}")]:
-            for mark in [marker, *marker.parent.glob(f"{_BROKEN}*")]:
-                mark.unlink(missing_ok=True)
+        with self._ending:
+            if not ended_well:
+                for marker in self._studies.glob(f"*/{_OPEN}{link}"):
+                    _mark(marker, link)
+                return
+            for marker in [
+                *self._studies.glob(f"*/{_OPEN}{link}"),
+                *self._studies.glob(f"*/{_BROKEN}{link}"),
+            ]:
+                for mark in [marker, *marker.parent.glob(f"{_BROKEN}*")]:
+                    mark.unlink(missing_ok=True)
 
     def waiting(self) -> Iterator[Gathered]:
         """Yield the studies that are not taken yet."""

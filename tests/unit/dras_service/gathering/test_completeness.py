@@ -1,8 +1,10 @@
 """When a study is complete, on a clock of the test; and what lies in the room after whatever happens."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -119,6 +121,23 @@ def test_a_release_outweighs_the_end_of_the_connection_that_is_seen_before_it(pl
     place.room.linked("first", ended_well=False)
     place.room.linked("first", ended_well=True)
     assert place.after(10.0) == [1]
+
+
+def test_a_release_and_the_end_of_its_connection_at_one_moment_leave_no_mark(place: Place) -> None:
+    for number in range(100):
+        link = f"link{number}"
+        place.bring("1.2.1", link=link)
+        together = Barrier(2)
+
+        def end(*, well: bool, link: str = link, together: Barrier = together) -> None:
+            together.wait()
+            place.room.linked(link, ended_well=well)
+
+        with ThreadPoolExecutor(2) as threads:
+            for ended in [threads.submit(end, well=well) for well in (True, False)]:
+                ended.result()
+        (study,) = place.room.waiting()
+        assert not study.is_broken
 
 
 def test_what_is_expected_is_waited_for_but_not_for_ever(place: Place) -> None:

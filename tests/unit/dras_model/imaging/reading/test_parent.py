@@ -12,6 +12,7 @@ from dras_model.imaging.reading.limits import Limits
 from dras_model.imaging.reading.parent import ReaderDefect, read_elsewhere
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused, StudyRefused
+from integration.serving import wait_until
 
 READY = 'print(\'{"kind":"ready","guards":["filter"]}\', flush=True)\n'
 START = "import os, sys, json, time\nrequest = json.loads(sys.stdin.readline())\n" + READY
@@ -53,7 +54,8 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
     yield run
     assert _children() == before
-    assert _n_descriptors() == descriptors
+    # Threads that other tests have left in this process may hold one for a moment; what we leave stays.
+    wait_until(lambda: _n_descriptors() <= descriptors, within_s=10, what="no descriptor is left")
     assert list(temporary.iterdir()) == []
 
 

@@ -34,6 +34,7 @@ about anybody.
 |---|---|
 | what it is | the encoder of DrasCLR (Yu et al. 2024), {experts} experts, embeddings of {width} numbers a patch |
 | trained by | `dras train` of this project, recipe `{recipe}` (SHA-256 {recipe_sha256}), seed {seed} |
+| recipe and log, as used | `benchmarks/results/starter` |
 | trained on | {data}: {subjects} subjects, {steps} steps, {epochs:g} epochs |
 | atlas | {atlas} (SHA-256 {atlas_sha256}); weights fit no other |
 | licence | {licence} |

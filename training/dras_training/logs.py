@@ -11,15 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from dras_training.store import not_writable
+from dras_training.telling import to_nobody
 
 LOG = "log.jsonl"
 TENSORBOARD = "tensorboard"
 
 Told = Callable[[Mapping[str, float]], None]
-
-
-def to_nobody(_line: Mapping[str, float]) -> None:
-    """Tell nobody."""
 
 
 class Log:

@@ -19,6 +19,7 @@ from dras_model.imaging.phantom.spec import COVERAGE_MM, EmphysemaKind, Kernel
 from dras_model.outputs.folder import new_file
 from dras_model.results.study import Region
 from dras_training.recipe import Phantoms
+from dras_training.telling import to_nobody
 
 DISEASED = (EmphysemaKind.CENTRILOBULAR, EmphysemaKind.PARASEPTAL, EmphysemaKind.PANLOBULAR)
 HEALTHY, SHARP, EVERYWHERE, SLENDER = 0.25, 0.25, 0.5, 0.5  # shares of the people
@@ -38,10 +39,6 @@ BASE_HAZARD = 0.06  # deaths a year among the healthy
 LOST = 2  # in a label map of a scan, whose lung is 1, as in maps of low attenuation
 
 Heard = Callable[[int, int], None]
-
-
-def to_nobody(_done: int, _total: int) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True)

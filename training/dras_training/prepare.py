@@ -27,12 +27,9 @@ from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused, StudyRefused
 from dras_training.cases import Case
 from dras_training.store import CaseRecord, PatchStore, not_writable, pack_bits
+from dras_training.telling import to_nobody
 
 Heard = Callable[[CaseRecord, int, int], None]
-
-
-def to_nobody(_record: CaseRecord, _done: int, _total: int) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,13 @@ from dras_model.results.errors import SetupRefused
 from dras_training import checkpoint
 from dras_training.annealing import learning_rate, n_steps
 from dras_training.loading import LoadedBatch, batches
-from dras_training.logs import Log, Told, to_nobody
+from dras_training.logs import Log, Told
 from dras_training.method import MEASURES, Method
 from dras_training.processes import Group
 from dras_training.recipe import Optimisation, Recipe
 from dras_training.sampling import Schedule, nearest_locations
 from dras_training.store import PatchStore, not_writable
+from dras_training.telling import to_nobody
 
 RECIPE = "recipe.json"
 

@@ -26,6 +26,7 @@ from dras_model.preparing import Cut
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
 from dras_training.downstream.places import cubes_of_lung, locations_of, lung_of_blocks
+from dras_training.telling import to_nobody
 
 STRIDES_MM = (4, 8, 16, 32)  # whole parts of a patch
 LEAST_OF_A_BLOCK = 0.5  # of a block is lung where the map has a value
@@ -38,10 +39,6 @@ class Encodes(Protocol):
 
     def encode(self, patches: NDArray[np.int16], locations: NDArray[np.float32], /) -> NDArray[np.float32]:
         """Return the embeddings."""
-
-
-def to_nobody(_fraction: float) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -28,6 +28,7 @@ from dras_training.downstream.judging import Measure, Numbers
 from dras_training.downstream.outcomes import Outcome, Table, rows_of
 from dras_training.downstream.tuning import Start
 from dras_training.store import not_writable
+from dras_training.telling import to_nobody
 
 Arm: TypeAlias = Literal["pretrained", "scratch", "frozen"]
 ARMS: tuple[Arm, ...] = ("pretrained", "scratch", "frozen")
@@ -35,10 +36,6 @@ JUDGED_ON = 4  # one part of so many, where the table does not say who
 TRIALS, QUESTION = "trials.jsonl", "question.json"
 
 Heard = Callable[[float, str], None]
-
-
-def to_nobody(_fraction: float, _line: str) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,6 +26,7 @@ from dras_model.results.errors import SetupRefused, StudyRefused
 from dras_training.cases import Case, list_cases
 from dras_training.downstream.outcomes import SUBJECT, read_table
 from dras_training.downstream.places import cubes_of_lung, locations_of, lung_of_blocks
+from dras_training.telling import to_nobody
 
 IMAGES, LABELS = "images", "labels"  # folders of a cohort, and columns of a table
 _SUFFIXES = ("", ".nii", ".nii.gz", ".nrrd", ".mha", ".dcm")  # of label maps
@@ -33,10 +34,6 @@ _STRIDE_MM = 8  # of the places that patches may begin at
 _LABELLED_SHARE = 0.5
 
 Heard = Callable[[int, int], None]
-
-
-def to_nobody(_done: int, _total: int) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,10 @@ from dras_model.outputs.stored import StoredResult
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
 from dras_training.store import PatchStore
+from dras_training.telling import to_nobody
 
 SUFFIX = ".npz"
 Heard = Callable[[int, int], None]
-
-
-def to_nobody(_done: int, _total: int) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

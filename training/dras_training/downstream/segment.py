@@ -25,15 +25,12 @@ from dras_training.downstream.labelled import Pair, Samples
 from dras_training.downstream.tiling import label_study
 from dras_training.downstream.tuning import Start
 from dras_training.downstream.unet import SegmenterNetwork
+from dras_training.telling import to_nobody
 
 JUDGED_ON, LEAST_CASES = 4, 6  # one part of so many, of at least six cases: two
 N_CALIBRATION = 16  # patches whose statistics an encoder from scratch begins with
 
 Heard = Callable[[float], None]
-
-
-def to_nobody(_fraction: float) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

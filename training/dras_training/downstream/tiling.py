@@ -18,16 +18,13 @@ from dras_model.imaging.volume import Grid, LabelMap
 from dras_model.preparing import Cut
 from dras_training.downstream.places import cubes_of_lung, locations_of, lung_of_blocks
 from dras_training.downstream.unet import SegmenterNetwork
+from dras_training.telling import to_nobody
 
 STRIDES_MM = (8, 16, 32)  # whole parts of a patch
 BACKGROUND = 0
 _AT_ONCE = 16  # patches
 
 Heard = Callable[[float], None]
-
-
-def to_nobody(_fraction: float) -> None:
-    """Tell nobody."""
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from dras_model.results.errors import StudyRefused
 from dras_training.downstream.people import People
 from dras_training.downstream.survival import concordance
 from dras_training.evaluation import robustness
+from dras_training.evaluation.localisation import dense_question, inserted_questions, to_map
 from dras_training.evaluation.material import (
     CHANGES,
     KINDS,
@@ -29,7 +30,6 @@ from dras_training.evaluation.material import (
     people_of,
     with_insertions,
 )
-from dras_training.evaluation.places import dense_question, inserted_questions, to_map
 from dras_training.evaluation.questions import Question, Truth, ask
 from dras_training.evaluation.regional import mean_auc
 from dras_training.evaluation.systems import (
@@ -44,16 +44,13 @@ from dras_training.evaluation.systems import (
 from dras_training.people import Person
 from dras_training.recipe import Phantoms
 from dras_training.store import PatchStore
+from dras_training.telling import to_nobody
 
 LEAST_ADVANTAGE = 0.10  # of the mean AUC of subtypes over LAA-950 and over untrained weights
 SUBTYPE = "subtype"  # the question that is asked for most
 KERNEL_PAIR = "kernel, a real patient"
 
 Heard = Callable[[str], None]
-
-
-def to_nobody(_stage: str) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

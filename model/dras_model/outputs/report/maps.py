@@ -118,7 +118,7 @@ def draw_patches(images: KeyImages, features: Features, *, training: str, height
     how = (
         "like colours, like embeddings"
         if by_embedding
-        else "not coloured by embedding: weights are not trained"
+        else "not coloured by embedding: weights saw no patient"
     )
     return Picture(
         name="patches",

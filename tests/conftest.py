@@ -2,17 +2,24 @@
 
 import os
 import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dras_model.encoder.runtime import Encoder
 from dras_model.imaging.atlas import Atlas
+from dras_model.imaging.lungs import Lungs, segment_lungs
 from dras_model.imaging.parallel import available_cores
 from dras_model.imaging.phantom import Emphysema, Phantom, PhantomSpec, make_phantom
 from dras_model.imaging.phantom.spec import EmphysemaKind
 from dras_model.imaging.phantom_dicom import write_series
+from dras_model.imaging.study import read_study
+from dras_model.imaging.volume import Volume
 from dras_model.library import open_atlas, open_bundle
+from memory import keep_freed_memory, memory_given_back  # noqa: F401 - fixture
+from once import Once, once  # noqa: F401 - fixture
 from pacs_servers import orthanc  # noqa: F401 - fixture
 from servers import object_store, postgresql, redis_server, server_folder  # noqa: F401 - fixtures
 
@@ -23,6 +30,11 @@ def pytest_configure() -> None:
     """Let Ctrl-C end what tests start, as from a terminal; who runs in a shell's background inherits deafness."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    keep_freed_memory()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side
+    # Where bytecode is switched off, as in many an image, each of the processes compiles everything anew.
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -57,17 +69,16 @@ def encoder(atlas: Atlas) -> Encoder:
 
 
 @pytest.fixture(scope="session")
-def phantom() -> Phantom:
+def phantom(once: Once) -> Phantom:  # noqa: F811 - a fixture
     """A whole thorax at 3 x 3 x 3.75 mm with 10 % centrilobular emphysema and some noise."""
-    return make_phantom(
-        PhantomSpec(
-            seed=7,
-            n_slices=80,
-            matrix=128,
-            noise_hu=8.0,
-            emphysema=Emphysema(EmphysemaKind.CENTRILOBULAR, 0.10),
-        )
+    spec = PhantomSpec(
+        seed=7,
+        n_slices=80,
+        matrix=128,
+        noise_hu=8.0,
+        emphysema=Emphysema(EmphysemaKind.CENTRILOBULAR, 0.10),
     )
+    return once.value("phantom", lambda: make_phantom(spec))
 
 
 @pytest.fixture(scope="session")
@@ -75,3 +86,14 @@ def phantom_study(phantom: Phantom, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("phantom") / "study"
     write_series(phantom.volume, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def real_lungs(shared: Path, once: Once) -> Callable[[str], tuple[Volume, Lungs]]:  # noqa: F811 - a fixture
+    """Read a real scan by its name, in the atlas' orientation, and find its lungs."""
+
+    def found_in(name: str) -> tuple[Volume, Lungs]:
+        volume = read_study(shared / "ct" / name).volume.oriented("LAS")
+        return volume, segment_lungs(volume)
+
+    return lambda name: once.value(name.replace("/", "-"), lambda: found_in(name))

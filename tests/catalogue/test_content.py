@@ -226,9 +226,10 @@ def _doubted(volume: Volume, lungs: Lungs, axes: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_real_scans_are_doubted_when_turned_and_only_then(name: str, shared: Path) -> None:
-    volume = load_study(shared / "ct" / name).volume.oriented("LAS")
-    lungs = segment_lungs(volume)
+def test_real_scans_are_doubted_when_turned_and_only_then(
+    name: str, real_lungs: Callable[[str], tuple[Volume, Lungs]]
+) -> None:
+    volume, lungs = real_lungs(name)
     for axes in ("", "z", "y", "x", "zyx"):
         assert _doubted(volume, lungs, axes) == set(axes)
     assert scope_warnings(volume, lungs) == []

@@ -15,6 +15,7 @@ from dras_model.pipeline import extract
 from dras_model.scores.limits import Limits
 from dras_model.scores.scoring import ScoringChoices
 from integration.serving import Serving
+from once import Once
 
 # Small, so that a job takes seconds: 60 slices of 128².
 SPEC = PhantomSpec(
@@ -43,20 +44,16 @@ def memory_folder(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def folder(
-    phantom_study: Path, atlas: Atlas, encoder: Encoder, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def folder(phantom_study: Path, atlas: Atlas, encoder: Encoder, once: Once) -> Path:
     """A whole run with its DICOM objects, which no test changes."""
-    out = tmp_path_factory.mktemp("outputs") / "out"
-    extract(phantom_study, out, atlas=atlas, encoder=encoder, choices=CHOICES)
-    return out
+    return once.folder(
+        "outputs", lambda out: extract(phantom_study, out, atlas=atlas, encoder=encoder, choices=CHOICES)
+    )
 
 
 @pytest.fixture(scope="session")
-def study(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("phantom") / "study"
-    write_phantom(folder, SPEC)
-    return folder
+def study(once: Once) -> Path:
+    return once.folder("study", lambda folder: write_phantom(folder, SPEC))
 
 
 @pytest.fixture(scope="session")
@@ -77,8 +74,7 @@ def serving(tmp_path_factory, library) -> Iterator[Serving]:
 
 
 @pytest.fixture(scope="session")
-def similar_study(tmp_path_factory) -> Path:
+def similar_study(once: Once) -> Path:
     """The same lungs with twice the emphysema."""
-    folder = tmp_path_factory.mktemp("similar") / "study"
-    write_phantom(folder, replace(SPEC, emphysema=Emphysema("centrilobular", 0.2)))
-    return folder
+    spec = replace(SPEC, emphysema=Emphysema("centrilobular", 0.2))
+    return once.folder("similar-study", lambda folder: write_phantom(folder, spec))

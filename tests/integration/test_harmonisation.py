@@ -1,12 +1,11 @@
 """One acquisition under two kernels, and scans of other vendors: what harmonisation does to real lungs."""
 
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from dras_model.imaging.lungs import Lungs, segment_lungs
-from dras_model.imaging.study import read_study
+from dras_model.imaging.lungs import Lungs
 from dras_model.imaging.volume import Volume
 from dras_model.results.study import Region, Score
 from dras_model.scores.densitometry import Conditions, measure
@@ -15,16 +14,11 @@ from dras_model.scores.harmonised import HARMONISED, harmonised_scores
 from dras_model.scores.regions import find_cells
 
 Scores = dict[tuple[str, Region], Score]
+Found = Callable[[str], tuple[Volume, Lungs]]
 
 
-def _lungs(folder: Path) -> tuple[Volume, Lungs]:
-    volume = read_study(folder).volume.oriented("LAS")
-    return volume, segment_lungs(volume)
-
-
-def _both(folder: Path) -> tuple[Scores, Scores]:
+def _both(volume: Volume, lungs: Lungs) -> tuple[Scores, Scores]:
     """Raw and harmonised scores, in the scan's own mask as the pipeline finds it."""
-    volume, lungs = _lungs(folder)
     cells, conditions = find_cells(lungs.map, peel_mm=15.0), Conditions(phase="inspiration")
     raw = measure(volume, cells, conditions=conditions, definitions=HARMONISED)
     harmonised, _, _ = harmonised_scores(volume, harmonise(volume, lungs.map), cells, conditions=conditions)
@@ -32,8 +26,8 @@ def _both(folder: Path) -> tuple[Scores, Scores]:
 
 
 @pytest.fixture(scope="module")
-def pair(shared: Path) -> list[tuple[Scores, Scores]]:
-    return [_both(shared / "ct" / f"{kernel}_kernel_philips_5mm") for kernel in ("soft", "sharp")]
+def pair(real_lungs: Found) -> list[tuple[Scores, Scores]]:
+    return [_both(*real_lungs(f"{kernel}_kernel_philips_5mm")) for kernel in ("soft", "sharp")]
 
 
 def _differences(pair: list[tuple[Scores, Scores]], which: int, code: str) -> dict[Region, float]:
@@ -63,21 +57,21 @@ def test_the_soft_scan_is_hardly_changed(pair: list[tuple[Scores, Scores]]) -> N
     assert harmonised["LAA-950insp", Region.WHOLE].value <= 0.5
 
 
-def test_a_lung_kernel_of_another_vendor_shows_its_noise_as_noise(shared: Path) -> None:
-    raw, harmonised = _both(shared / "ct" / "sharp_kernel_ge_feet_first_2.5mm")
+def test_a_lung_kernel_of_another_vendor_shows_its_noise_as_noise(real_lungs: Found) -> None:
+    raw, harmonised = _both(*real_lungs("sharp_kernel_ge_feet_first_2.5mm"))
     assert raw["LAA-950insp", Region.WHOLE].value > 6.0
     assert harmonised["LAA-950insp", Region.WHOLE].value <= 1.0
 
 
-def test_coarse_voxels_of_real_emphysema_are_left_alone_with_the_reason(shared: Path) -> None:
-    volume, lungs = _lungs(shared / "ct" / "small_volumes" / "ct-64Dicom")
+def test_coarse_voxels_of_real_emphysema_are_left_alone_with_the_reason(real_lungs: Found) -> None:
+    volume, lungs = real_lungs("small_volumes/ct-64Dicom")
     found = harmonise(volume, lungs.map)
     assert found.lungs is None
     assert "do not resolve" in str(found.limit)
 
 
-def test_emphysema_planted_into_a_real_scan_is_still_there(shared: Path) -> None:
-    volume, lungs = _lungs(shared / "ct" / "soft_kernel_philips_5mm")
+def test_emphysema_planted_into_a_real_scan_is_still_there(real_lungs: Found) -> None:
+    volume, lungs = real_lungs("soft_kernel_philips_5mm")
     z, y, x = np.meshgrid(*map(np.arange, volume.hu.shape), indexing="ij", sparse=True)
     holes = (np.hypot(y % 24 - 12.0, x % 24 - 12.0) < 7.0) & (z % 2 == 0)  # 12 mm across
     planted = holes & (lungs.map.labels > 0) & (lungs.map.labels < 3) & (volume.hu < -700)

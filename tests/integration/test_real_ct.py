@@ -1,5 +1,6 @@
 """The pipeline on real chest CT of public collections, against figures known from elsewhere."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,11 @@ import pytest
 from dras_model.encoder.runtime import Encoder
 from dras_model.imaging.atlas import LEFT, RIGHT, Atlas
 from dras_model.imaging.atlas_bundle import import_published
-from dras_model.imaging.lungs import segment_lungs
+from dras_model.imaging.lungs import Lungs
 from dras_model.imaging.nifti import load_array
 from dras_model.imaging.patches import cut_patches
 from dras_model.imaging.registration import Alignment, align
-from dras_model.imaging.study import read_study
-from dras_model.imaging.volume import LabelMap
+from dras_model.imaging.volume import LabelMap, Volume
 from dras_model.pipeline import extract
 from dras_model.results.codes import Code
 from dras_model.results.errors import StudyRefused
@@ -136,9 +136,10 @@ def _authors_alignment(shared: Path) -> np.ndarray:
     return matrix
 
 
-def test_patches_are_the_authors_patches_given_their_affine(shared: Path, published: Atlas) -> None:
-    volume = read_study(shared / "ct" / SERIES["soft"]).volume.oriented("LAS")
-    lungs = segment_lungs(volume)
+def test_patches_are_the_authors_patches_given_their_affine(
+    shared: Path, real_lungs: Callable[[str], tuple[Volume, Lungs]], published: Atlas
+) -> None:
+    volume, lungs = real_lungs(SERIES["soft"])
     alignment = align(published, lungs.map)
     patches = cut_patches(volume, lungs, published, Alignment(_authors_alignment(shared), alignment.quality))
     with np.load(shared / "golden" / "patches.npz") as golden:

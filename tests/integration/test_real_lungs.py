@@ -1,5 +1,6 @@
 """Lungs and alignment on real scans and label maps of public collections, against masks made by others."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,9 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from dras_model.imaging.atlas import LEFT, RIGHT, Atlas
-from dras_model.imaging.lungs import find_lungs, segment_lungs
+from dras_model.imaging.lungs import Lungs, find_lungs, segment_lungs
 from dras_model.imaging.nifti import load_array
 from dras_model.imaging.registration import align
-from dras_model.imaging.study import read_study
 from dras_model.imaging.volume import Grid, LabelMap, Volume
 from dras_model.results.codes import Code
 from dras_model.scores.plausibility import lung_warnings, registration_warnings
@@ -75,8 +75,10 @@ def test_one_lung_of_a_crop_is_that_of_its_mask(small: Path) -> None:
         "pet_ct_siemens_4mm_bases_only",
     ],
 )
-def test_the_mask_of_a_real_scan_is_not_doubted_and_holds_no_consolidation(shared: Path, name: str) -> None:
-    lungs = segment_lungs(read_study(shared / "ct" / name).volume.oriented("LAS"))
+def test_the_mask_of_a_real_scan_is_not_doubted_and_holds_no_consolidation(
+    real_lungs: Callable[[str], tuple[Volume, Lungs]], name: str
+) -> None:
+    _, lungs = real_lungs(name)
     assert not [w for w in lung_warnings(lungs.quality) if w.code is Code.SEGMENTATION_SUSPECT]
     assert lungs.quality.dense_percent <= 4.0
 

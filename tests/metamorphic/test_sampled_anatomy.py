@@ -83,8 +83,14 @@ def _see(volume: Volume, atlas: Atlas) -> Seen:
 
 
 @pytest.fixture(scope="module")
-def usual(atlas: Atlas) -> Seen:
-    return _see(_volume(120, 128), atlas)
+def scan() -> Volume:
+    """The usual sampling."""
+    return _volume(120, 128)
+
+
+@pytest.fixture(scope="module")
+def usual(scan: Volume, atlas: Atlas) -> Seen:
+    return _see(scan, atlas)
 
 
 @pytest.mark.parametrize("name", SAMPLINGS)
@@ -104,11 +110,10 @@ def test_a_finer_matrix_does_not_change_low_attenuation_of_the_same_slices(usual
     assert found.laa950 == pytest.approx(usual.laa950, abs=0.5)
 
 
-def test_more_air_around_the_body_changes_nothing_inside_it(usual: Seen, atlas: Atlas) -> None:
-    volume = _volume(120, 128)
-    hu = np.pad(volume.hu, ((0, 0), (24, 24), (24, 24)), constant_values=-1000.0)
-    affine = volume.grid.affine.copy()
-    affine[:3, 3] = volume.grid.to_world(np.array([0, -24, -24]))
+def test_more_air_around_the_body_changes_nothing_inside_it(scan: Volume, usual: Seen, atlas: Atlas) -> None:
+    hu = np.pad(scan.hu, ((0, 0), (24, 24), (24, 24)), constant_values=-1000.0)
+    affine = scan.grid.affine.copy()
+    affine[:3, 3] = scan.grid.to_world(np.array([0, -24, -24]))
     found = _see(Volume(hu, Grid(hu.shape, affine)), atlas)
     assert found.right_ml == pytest.approx(usual.right_ml, rel=2e-3)
     assert found.left_ml == pytest.approx(usual.left_ml, rel=2e-3)
@@ -117,16 +122,15 @@ def test_more_air_around_the_body_changes_nothing_inside_it(usual: Seen, atlas: 
 
 @pytest.mark.parametrize("degrees", [-20.0, 12.0])
 def test_a_tilted_gantry_gives_the_same_lungs_in_the_same_place(
-    degrees: float, usual: Seen, atlas: Atlas, tmp_path: Path
+    degrees: float, scan: Volume, usual: Seen, atlas: Atlas, tmp_path: Path
 ) -> None:
-    volume = _volume(120, 128)
-    steps_mm = np.tan(np.radians(degrees)) * volume.grid.spacing_mm[0] * (np.arange(120.0) - 60.0)
+    steps_mm = np.tan(np.radians(degrees)) * scan.grid.spacing_mm[0] * (np.arange(120.0) - 60.0)
 
     def moved(dataset: Dataset, index: int) -> None:
         x, y, z = (float(value) for value in dataset.ImagePositionPatient)
         dataset.ImagePositionPatient = [x, y + float(steps_mm[index]), z]
 
-    tilted = Volume(_seen_by_a_tilted_gantry(volume, steps_mm), volume.grid)
+    tilted = Volume(_seen_by_a_tilted_gantry(scan, steps_mm), scan.grid)
     write_series(tilted, tmp_path, SeriesOptions(edit=moved))
     found = _see(load_study(tmp_path).volume, atlas)
     assert found.right_ml == pytest.approx(usual.right_ml, rel=0.01)

@@ -221,7 +221,7 @@ def test_a_stream_of_events_ends_with_the_gateway_and_tells_what_happened_before
     assert heard[0].startswith("retry: ")
 
 
-def test_an_upload_much_larger_than_its_blocks_costs_no_memory_of_its_size(standing):
+def test_an_upload_much_larger_than_its_blocks_costs_no_memory_of_its_size(standing, memory_given_back):
     gateway = standing()
     n_bytes = 256 << 20
     with gateway.connect() as connection:

@@ -19,6 +19,7 @@ from dras_service.settings import Settings
 from dras_service.store.engine import open_engine
 from dras_service.store.rows import Job
 from dras_service.store.store import Store
+from memory import as_delivered
 from pacs_servers import program
 from servers import free_port
 
@@ -63,7 +64,7 @@ class Node:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=os.environ | {"DRAS_LOG_LEVEL": "INFO"} | self.environment,
+                env=as_delivered(os.environ) | {"DRAS_LOG_LEVEL": "INFO"} | self.environment,
             )
         line = self.process.stdout.readline()
         assert line, self.log

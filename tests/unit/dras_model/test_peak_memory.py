@@ -22,6 +22,7 @@ def _can_reset() -> bool:
 
 
 @pytest.mark.skipif(not _can_reset(), reason="the system does not let a process reset its peak")
+@pytest.mark.usefixtures("memory_given_back")
 def test_the_peak_of_an_earlier_study_is_forgotten() -> None:
     forget_peak()  # other tests of this process may have held more
     _fill_mb(400)

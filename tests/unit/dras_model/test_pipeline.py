@@ -26,7 +26,7 @@ from dras_model.inspecting import inspect
 from dras_model.outputs.exports import DEFAULTS, EXPORTS
 from dras_model.outputs.names import KEY_IMAGES, LOW_ATTENUATION, LUNGS, QC_PICTURE, RESULT
 from dras_model.outputs.tables import HEADER
-from dras_model.pipeline import extract
+from dras_model.pipeline import describe, extract
 from dras_model.preparing import prepare
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
@@ -112,7 +112,7 @@ def test_planted_emphysema_without_noise_is_measured_within_a_fifth_of_a_point(
     spec = PhantomSpec(seed=11, n_slices=120, matrix=192, noise_hu=0.0, emphysema=Emphysema(kind, fraction))
     phantom = make_phantom(spec)
     write_series(phantom.volume, tmp_path / "in")
-    result = extract(tmp_path / "in", tmp_path / "out", atlas=atlas, encoder=encoder)
+    result = describe(prepare(tmp_path / "in", atlas=atlas), encoder.bundle)
     for region in (Region.WHOLE, Region.RIGHT, Region.LEFT):
         truth = phantom.truth.measure(region)
         tolerance = 0.2 if region is Region.WHOLE else 0.4

@@ -33,30 +33,37 @@ def grow(
 ) -> Segments:
     """Grow one tree from `root_mm` (3,) to all `targets_mm` (n, 3); `reach` is how far a branch goes."""
     total = len(targets_mm)
-    starts, ends, radii, supplied = [], [], [], []
-    pending = [(np.asarray(root_mm, dtype=np.float64), targets_mm, root_radius_mm)]
+    root = np.asarray(root_mm, dtype=np.float64)
+    grown: list[Segments] = []
+    # Branches (b) that supply as many points (n) each are grown together: `here` (b, 3), `targets` (b, n, 3). One
+    # size is halved into two that differ by one at most, so that a tree of thousands is a few dozen steps.
+    pending = {total: [(root[None], np.asarray(targets_mm)[None], root_radius_mm)]}
     while pending:
-        here, targets, radius = pending.pop()
-        centre = targets.mean(axis=0)
-        there = centre if len(targets) == 1 else here + reach * (centre - here)
-        ours = root_radius_mm * (len(targets) / total) ** MURRAY
-        starts.append(here)
-        ends.append(there)
-        radii.append((min(radius, 1.15 * ours), ours))
-        supplied.append(len(targets))
-        if len(targets) > 1:
-            order = np.argsort((targets - centre) @ _widest_across(targets - centre, there - here))
-            half = len(targets) // 2
-            pending.extend((there, targets[part], ours) for part in (order[:half], order[half:]))
-    return Segments(np.array(starts), np.array(ends), np.array(radii), np.array(supplied))
+        n = max(pending)  # no larger one is left that could be halved into it
+        parts = pending.pop(n)
+        here, targets = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+        before = np.repeat([part[2] for part in parts], [len(part[0]) for part in parts])
+        centre = targets.mean(axis=1)
+        there = centre if n == 1 else here + reach * (centre - here)
+        ours = root_radius_mm * (n / total) ** MURRAY
+        radii = np.stack([np.minimum(before, 1.15 * ours), np.full(len(here), ours)], axis=1)
+        grown.append(Segments(here, there, radii, np.full(len(here), n)))
+        if n > 1:
+            offsets = targets - centre[:, None]
+            spread = (offsets @ _widest_across(offsets, there - here)[:, :, None])[:, :, 0]
+            targets = np.take_along_axis(targets, np.argsort(spread, axis=1)[:, :, None], axis=1)
+            for half in (targets[:, : n // 2], targets[:, n // 2 :]):
+                pending.setdefault(half.shape[1], []).append((there, half, ours))
+    return Segments(*(np.concatenate(parts) for parts in zip(*grown, strict=True)))
 
 
 def _widest_across(offsets: NDArray[np.float64], along: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the direction (3,) of largest spread among those across the branch."""
-    norm = float(np.linalg.norm(along))
-    if norm > 0:
-        offsets = offsets - np.outer(offsets @ along, along) / norm**2
-    return np.asarray(np.linalg.eigh(offsets.T @ offsets)[1][:, -1])
+    """Return the directions (b, 3) of largest spread of `offsets` (b, n, 3) among those across the branches."""
+    length = np.linalg.norm(along, axis=1)
+    length[length == 0] = np.inf  # a branch that goes nowhere has nothing along it
+    ahead = (offsets @ along[:, :, None]) * along[:, None] / length[:, None, None] ** 2
+    across = offsets - ahead
+    return np.asarray(np.linalg.eigh(across.transpose(0, 2, 1) @ across)[1][:, :, -1])
 
 
 def beside(tree: Segments, *, least_supplied: int) -> Segments:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from dras_model.encoder import reference
+from dras_model.encoder import creation, reference
 from dras_model.encoder.bundle import ENCODER, GOLDEN, MANIFEST, SUMS, WEIGHTS, Bundle, digests, write_bundle
 from dras_model.encoder.creation import create_bundle, create_untrained
 from dras_model.encoder.manifest import Imported, Tolerance, Trained, Untrained
@@ -63,7 +63,10 @@ def test_the_same_weights_make_the_same_bytes(
         assert (again / name).read_bytes() == (bundle_path / name).read_bytes()
 
 
-def test_untrained_weights_say_so(atlas: Atlas, tmp_path: Path, bundle: Bundle) -> None:
+def test_untrained_weights_say_so(
+    atlas: Atlas, tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(creation, "N_CALIBRATION_PATCHES", 2)  # calibration has its own tests
     made = create_untrained(tmp_path / "made", atlas, seed=7, config=bundle.manifest.encoder)
     assert made.manifest.training == Untrained(seed=7)
     assert made.provenance.training == "untrained"

@@ -1,8 +1,10 @@
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dras_model.choices import Choices
 from dras_model.encoder.runtime import Encoder
 from dras_model.imaging.atlas import LEFT, RIGHT, Atlas
 from dras_model.imaging.lungs import find_lungs
@@ -10,9 +12,11 @@ from dras_model.imaging.nifti import write_nifti
 from dras_model.imaging.phantom import Phantom
 from dras_model.imaging.segmenters import load_segmenter
 from dras_model.imaging.volume import Volume
-from dras_model.pipeline import Choices, extract
+from dras_model.pipeline import describe
+from dras_model.preparing import prepare
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
+from dras_model.results.study import StudyResult
 
 HERE = __name__
 
@@ -45,12 +49,16 @@ def named(monkeypatch: pytest.MonkeyPatch) -> str:
     return "a_segmenter"
 
 
+def measured(study: Path, choices: Choices, atlas: Atlas, encoder: Encoder) -> StudyResult:
+    """The result of a study without embeddings, which no segmenter makes."""
+    return describe(prepare(study, atlas=atlas, choices=choices), encoder.bundle)
+
+
 def test_another_segmenter_takes_our_place_and_is_told(
-    named: str, phantom_study, atlas: Atlas, encoder: Encoder, tmp_path
+    named: str, phantom_study: Path, atlas: Atlas, encoder: Encoder
 ) -> None:
-    ours = extract(phantom_study, tmp_path / "ours", atlas=atlas, encoder=encoder)
-    choices = Choices(segmenter=f"{named}:without_the_back")
-    theirs = extract(phantom_study, tmp_path / "theirs", atlas=atlas, encoder=encoder, choices=choices)
+    ours = measured(phantom_study, Choices(), atlas, encoder)
+    theirs = measured(phantom_study, Choices(segmenter=f"{named}:without_the_back"), atlas, encoder)
     assert theirs.score("volume").value < ours.score("volume").value
     assert theirs.score("MLD").value < ours.score("MLD").value
     assert theirs.provenance.parameters["segmenter"] == f"{named}:without_the_back"
@@ -58,12 +66,11 @@ def test_another_segmenter_takes_our_place_and_is_told(
 
 
 def test_a_given_mask_takes_the_place_of_any_segmenter_and_is_told_by_its_digest(
-    phantom: Phantom, phantom_study, atlas: Atlas, encoder: Encoder, tmp_path
+    phantom: Phantom, phantom_study: Path, atlas: Atlas, encoder: Encoder, tmp_path: Path
 ) -> None:
     truth = phantom.truth.lungs
     write_nifti(tmp_path / "mask.nii.gz", truth.labels, truth.grid)
-    choices = Choices(lung_mask=tmp_path / "mask.nii.gz")
-    result = extract(phantom_study, tmp_path / "out", atlas=atlas, encoder=encoder, choices=choices)
+    result = measured(phantom_study, Choices(lung_mask=tmp_path / "mask.nii.gz"), atlas, encoder)
     for side, label in (("right", RIGHT), ("left", LEFT)):
         true_ml = np.count_nonzero(truth.labels == label) * truth.grid.voxel_ml
         assert result.score("volume", side).value == pytest.approx(true_ml)

@@ -11,7 +11,7 @@ PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 #   make test TORCH="torch==2.13.0+cpu --extra-index-url <index of CPU builds>"
 TORCH ?= torch==2.13.0
 
-.PHONY: help setup setup-dev demo test check format schema docs site starter bench contract soak images-check watching-check fresh-machine lock supply-chain clean
+.PHONY: help setup setup-dev demo test check format schema docs site starter bench contract soak fuzz images-check watching-check fresh-machine lock supply-chain clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -79,6 +79,11 @@ contract: setup-dev  ## hold the gateway to its OpenAPI document with 100 reques
 
 soak: setup-dev test-programs  ## kill the service a thousand times and count; figures into docs/soak.json (half an hour)
 	cd tests && ../$(BIN)/python -m integration.reliability.soak --kills 1050 --json ../docs/soak.json
+
+FUZZ_SECONDS ?= 120
+fuzz: setup-dev  ## let a fuzzer look for what breaks the readers, FUZZ_SECONDS a reader; figures into docs/fuzzing.json
+	$(BIN)/pip install --quiet -e ".[fuzz]"
+	cd tests && ../$(BIN)/python -m fuzz.campaign --seconds $(FUZZ_SECONDS) --keep ../fuzzing --json ../docs/fuzzing.json
 
 page: page-packages  ## build the page's one foreign file anew, from deploy/page/package-lock.json
 	cd deploy/page && npm run --silent build

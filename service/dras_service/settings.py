@@ -4,7 +4,6 @@
 lies in by default. The objects are passed down; nothing below reads the environment.
 """
 
-import random
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -82,14 +81,6 @@ class DeliverySettings(_Topic):
     most_pause_s: Seconds = 3600.0
     max_attempts: int = Field(12, ge=1, description="before a delivery is given up as a dead letter")
 
-    def pause_s(self, *, attempts: int) -> float | None:
-        """Return how long to wait after so many attempts, None where that was the last."""
-        if attempts >= self.max_attempts:
-            return None
-        pause: float = min(self.first_pause_s * 2 ** (attempts - 1), self.most_pause_s)
-        # Spread, so that a receiver that comes back is not met by everything at once.
-        return pause * random.uniform(0.8, 1.2)  # noqa: S311
-
 
 class WebhookSettings(DeliverySettings):
     """Whom the gateway tells of jobs that have ended."""
@@ -165,9 +156,7 @@ class WorkerSettings(_Topic):
     segmenter: str | None = Field(None, description="a lung segmenter as module:function; ours by default")
     view: bool = Field(True, description="keep a small copy of each scan, which the page shows")
     device: Literal["cpu", "cuda"] = "cpu"
-    gpus: tuple[str, ...] = Field(
-        (), description="numbers or UUIDs of GPUs, for `cuda`; the first by default"
-    )
+    gpus: tuple[str, ...] = Field((), description="numbers or UUIDs, for `cuda`; the first by default")
     threads: int | None = Field(None, ge=1)
 
     @property

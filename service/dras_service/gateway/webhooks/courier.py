@@ -13,6 +13,7 @@ import httpx2
 
 from dras_service.addresses import AddressRefused, Resolve, resolve
 from dras_service.gateway.webhooks.signing import signed_headers
+from dras_service.pauses import pause_s
 from dras_service.settings import WebhookSettings
 from dras_service.store.outbox import Outbox
 from dras_service.store.rows import Letter, Webhook
@@ -66,12 +67,12 @@ class Courier:
         if fault is None:
             self._outbox.sent(letter)
             return
-        pause_s = self._settings.pause_s(attempts=letter.attempts)
-        if pause_s is None:
+        delay_s = pause_s(self._settings, attempts=letter.attempts)
+        if delay_s is None:
             _log.error("webhook %s is not reached (%s); call %d is given up", hook.id, fault, letter.id)
             self._outbox.drop(letter)
         else:
-            self._outbox.put_off(letter, delay_s=pause_s)
+            self._outbox.put_off(letter, delay_s=delay_s)
 
     def _call(self, letter: Letter, hook: Webhook, http: httpx2.Client) -> str | None:
         """Make one call; return what went wrong, without a word of the receiver's."""

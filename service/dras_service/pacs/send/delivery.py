@@ -7,6 +7,7 @@ in again: it is no CT (`receive.storing`).
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from dras_service import pauses
 from dras_service.header import NotDicom
 from dras_service.pacs.configuration import Configuration, Form
 from dras_service.pacs.failures import PeerFailed
@@ -57,4 +58,4 @@ def failure_of(error: Exception) -> PeerFailed:
 
 def pause_s(error: PeerFailed, *, attempts: int, settings: DeliverySettings) -> float | None:
     """Return how long to wait before a delivery is tried again, None where it is given up."""
-    return settings.pause_s(attempts=attempts) if error.may_pass else None
+    return pauses.pause_s(settings, attempts=attempts) if error.may_pass else None

@@ -158,7 +158,7 @@ install-venv-module:
 # So are those of the service against Redis, PostgreSQL and Caddy, which tests start on ports of their own, those of
 # the page in Chromium, and those of what Prometheus and a shell are given. What npm gives (axe, and what the page's one
 # foreign file is built of) is fetched where there is npm.
-TEST_PROGRAMS := dciodvfy dsrdump storescu Orthanc redis-server pg_ctlcluster chromium caddy promtool shellcheck
+TEST_PROGRAMS := dciodvfy dsrdump storescu Orthanc redis-server pg_ctlcluster chromium caddy promtool shellcheck rclone
 .PHONY: test-programs
 test-programs: page-packages
 	@missing=; for name in $(TEST_PROGRAMS); do command -v $$name >/dev/null || missing="$$missing $$name"; done; \
@@ -169,7 +169,7 @@ test-programs: page-packages
 	        printf '#!/bin/sh\nexit 101\n' > $$policy && chmod +x $$policy && trap "rm -f $$policy" EXIT; \
 	    fi; \
 	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
-	        dicom3tools dcmtk orthanc orthanc-dicomweb redis-server postgresql chromium caddy prometheus shellcheck || \
+	        dicom3tools dcmtk orthanc orthanc-dicomweb redis-server postgresql chromium caddy prometheus shellcheck rclone || \
 	        echo "Not installed:$$missing; tests that need them are skipped." >&2; \
 	else \
 	    echo "Not installed:$$missing; tests that need them are skipped." >&2; \

@@ -19,6 +19,10 @@ rm -rf "$packages/onnxruntime/transformers" "$packages/onnxruntime/quantization"
 rm -rf "$packages/_gdcm/XML"
 find "$packages/_gdcm" -type f -name 'gdcm*' ! -name '*.py' ! -name '*.so*' -delete
 rm -f "$packages"/PIL/_avif.* "$packages"/pillow.libs/libavif-*
+# NumPy's tests in C; matplotlib's examples, and the metrics of fonts that are in no file.
+rm -f "$packages"/numpy/_core/_*_tests.* "$packages"/numpy/_core/_simd.*
+rm -rf "$packages"/matplotlib/mpl-data/sample_data "$packages"/matplotlib/mpl-data/fonts/afm \
+    "$packages"/matplotlib/mpl-data/fonts/pdfcorefonts
 # Spaces between the words of highdicom's table of the standard.
 for table in "$packages"/highdicom/_standard/*.json; do
     "$1/bin/python" -c 'import json, pathlib, sys
@@ -27,11 +31,12 @@ table.write_text(json.dumps(json.loads(table.read_text("utf-8")), separators=(",
 done
 # Symbols for debuggers. Not of what auditwheel has put into *.libs: stripped, it cannot be loaded any more.
 find "$packages" -path '*.libs' -prune -o -type f -name '*.so*' -exec strip --strip-unneeded {} +
-# A wheel holds no links: a library that has three names is there three times.
+# A wheel holds no links: a library that has three names, or that two wheels bring, is there as often.
 find "$packages" -type f -name '*.so*' -exec sha256sum {} + | sort | while read -r hash file; do
-    if [ "${hash}${file%/*}" = "${last:-}" ]; then
-        ln -sf "${kept##*/}" "$file"
+    if [ "$hash" = "${last:-}" ]; then
+        ln -srf "$kept" "$file"
     else
-        last=${hash}${file%/*} kept=$file
+        last=$hash kept=$file
     fi
 done
+"$1/bin/python" "${0%/*}/pack_relocations.py" "$packages"

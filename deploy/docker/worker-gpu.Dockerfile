@@ -16,7 +16,7 @@ RUN python3 -m venv /opt/build \
     && /opt/build/bin/pip install ${PIP_OPTIONS} --no-cache-dir --require-hashes -r deploy/requirements/build.txt \
     && /opt/build/bin/pip --python /opt/dras/bin/python install ${PIP_OPTIONS} --no-cache-dir --no-compile \
         --require-hashes -r deploy/requirements/worker-gpu.txt
-COPY deploy/docker/slim.sh deploy/docker/rehearse.sh deploy/docker/
+COPY deploy/docker/slim.sh deploy/docker/pack_relocations.py deploy/docker/rehearse.sh deploy/docker/
 RUN sh deploy/docker/slim.sh /opt/dras
 COPY pyproject.toml README.md LICENSE ./
 COPY model model

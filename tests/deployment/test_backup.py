@@ -19,12 +19,12 @@ from unit.dras_service.examples import study_result
 SCRIPTS = ROOT / "deploy/backup"
 
 
-def run(script: str, folder: Path, settings: Settings) -> subprocess.CompletedProcess[str]:
+def run(script: str, folder: Path, settings: Settings, **more: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "DRAS_DATA": str(settings.data)}
     if settings.store.url:
         environment["DRAS_STORE__URL"] = settings.store.url
     command = [SCRIPTS / script, folder]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, env=environment | more, capture_output=True, text=True, check=False)
 
 
 def fill(settings: Settings) -> list[str]:
@@ -99,6 +99,30 @@ def test_a_service_comes_back_as_it_was_and_is_not_written_over(places, tmp_path
     assert "there already" in again.stderr or "has tables" in again.stderr
     assert look(old)[0] == states
     assert run("backup.sh", tmp_path / "copy", old).returncode == 1
+
+
+def test_a_bucket_is_copied_to_another_and_back_and_its_objects_keep_what_is_said_of_them(
+    object_store, tmp_path
+):
+    if not shutil.which("rclone"):
+        pytest.skip("rclone is not installed")
+    endpoint = {"DRAS_BLOBS__ENDPOINT": object_store.url}
+    access = {name: os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION")}
+    copies = object_store.bucket("dras").removeprefix("s3://")
+    target = f":s3,env_auth,endpoint='{object_store.url}':{copies}"
+    old, new = (
+        Settings(data=tmp_path / name, blobs={"url": object_store.bucket("x"), "endpoint": object_store.url})
+        for name in ("old", "new")
+    )
+    finished, waiting = fill(old)
+    variables = endpoint | access | {"DRAS_BLOBS__URL": old.blobs.url, "DRAS_BACKUP_BUCKET": target}
+    done = run("backup.sh", tmp_path / "copy", old, **variables)
+    assert done.returncode == 0, done.stderr
+    done = run("restore.sh", tmp_path / "copy", new, **variables | {"DRAS_BLOBS__URL": new.blobs.url})
+    assert done.returncode == 0, done.stderr
+    states, findings = look(new)
+    assert states == {finished: "succeeded_with_warnings", waiting: "queued"}
+    assert findings == []
 
 
 def test_a_backup_that_has_changed_since_is_not_put_back(tmp_path):

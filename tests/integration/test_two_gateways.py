@@ -1,15 +1,17 @@
-"""Two gateways behind the proxy that is delivered, each exchanged while the other serves."""
+"""Two gateways behind the proxy that is delivered: exchanged, and their database expanded, while a client sends."""
 
 import http.client
 import http.server
 import os
 import shutil
 import signal
+import sqlite3
 import ssl
 import subprocess
 import threading
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,20 @@ class Proxy:
             connection.close()
 
 
+def expand(database: Path) -> None:
+    """Do to a database in use what a migration of the next version may do (docs/deployment.md)."""
+    with closing(sqlite3.connect(database, timeout=30, isolation_level=None)) as connection:
+        for statement in (
+            "BEGIN IMMEDIATE",
+            "ALTER TABLE job ADD COLUMN of_the_next_version VARCHAR",
+            "ALTER TABLE study ADD COLUMN of_the_next_version INTEGER NOT NULL DEFAULT 0",
+            "CREATE TABLE of_the_next_version (id INTEGER PRIMARY KEY)",
+            "UPDATE alembic_version SET version_num = '9999'",
+            "COMMIT",
+        ):
+            connection.execute(statement)
+
+
 class _SaysItsPort(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         body = str(self.server.server_address[1]).encode()
@@ -106,7 +122,7 @@ def test_dicomweb_of_one_key_goes_to_one_gateway_and_all_else_to_both(tmp_path):
 
 
 @pytest.mark.slow
-def test_gateways_are_exchanged_one_after_the_other_and_no_request_fails(tmp_path):
+def test_gateways_are_exchanged_and_the_database_expanded_and_no_request_fails(tmp_path):
     if not shutil.which("caddy"):
         pytest.skip("caddy is not installed")
     (tmp_path / "proxy").mkdir()
@@ -142,6 +158,13 @@ def test_gateways_are_exchanged_one_after_the_other_and_no_request_fails(tmp_pat
             assert gateways[place].stop(signal.SIGTERM) == 0
             gateways[place] = gateway(port)
             time.sleep(3)  # until the proxy has asked it whether it is ready
+        before = statuses.total()
+        expand(tmp_path / "data/jobs.sqlite3")  # by a gateway of the next version, which starts first
+        wait_until(lambda: statuses.total() > before + 20, within_s=60, what="requests")
+        late = Serving(tmp_path / "data", "--no-worker")  # of this version: it knows that it is too old
+        assert not late.url
+        assert late.stop() != 0
+        assert "STORE_NEWER" in late.errors
         done.set()
         caller.join(60)
         rows = gateways[0].rows("SELECT count(*) FROM job")

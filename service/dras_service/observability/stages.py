@@ -65,12 +65,14 @@ class StageTimes:
         if event.attempt > max(1, job.attempt):
             self._retries.inc()
         job.attempt = max(job.attempt, event.attempt)
-        phase = event.state.value if event.stage is None else event.stage
+        # A job that is refused or fails ends in the stage that it was in.
+        ends = event.state.is_terminal
+        phase = event.state.value if ends or event.stage is None else event.stage
         if phase == job.phase:
             return
         self._close(job, event.at)
         job.phase, job.since = phase, event.at
-        if event.state.is_terminal:
+        if ends:
             del self._open[event.job_id]
             self._job_s.labels(event.state.value).observe(event.at - job.first_seen)
             self._count_end(event)

@@ -74,6 +74,18 @@ def test_waiting_stages_and_the_whole_are_timed_by_the_events(store, clock, scra
     assert found['dras_jobs_ended_total{code="",state="succeeded_with_warnings"}'] == 1
 
 
+def test_a_job_that_is_refused_in_a_stage_has_ended_and_so_has_the_stage(store, scrape):
+    scrape()
+    claim = claim_of(store)
+    store.leases.advance(claim, Stage.READ, progress=0.1, lease_s=600.0)
+    scrape()
+    store.leases.reject(claim, code="TOO_FEW_SLICES", message="No.")
+    found = scrape()
+    assert found['dras_jobs_ended_total{code="TOO_FEW_SLICES",state="rejected"}'] == 1
+    assert found['dras_stage_seconds_count{stage="read"}'] == 1
+    assert found['dras_job_seconds_count{state="rejected"}'] == 1
+
+
 def test_events_are_counted_once_however_often_somebody_looks(store, clock, scrape):
     claim = claim_of(store)
     store.leases.reject(claim, code="NOT_DICOM", message="No.")

@@ -18,6 +18,19 @@ const withoutZarr = {
   },
 };
 
+// NiiVue computes the gradient of every scan, for surfaces drawn with light, which the page never shows: where a
+// processor draws, that is most of the time from a result to its first slice (docs/decisions/0083).
+const withoutGradients = {
+  name: "without-gradients",
+  setup(bundler) {
+    bundler.onLoad({ filter: /@niivue\/niivue\/build\/niivue\/index\.js$/ }, async ({ path }) => {
+      const [before, after, ...more] = (await readFile(path, "utf8")).split("function gradientGL(params) {");
+      if (after === undefined || more.length) throw new Error("NiiVue's gradientGL is not where it was");
+      return { contents: `${before}function gradientGL(params) {\n  return params.gradientTexture;${after}`, loader: "js" };
+    });
+  },
+};
+
 const made = await build({
   absWorkingDir: here,
   entryPoints: ["viewer.mjs"],
@@ -27,7 +40,7 @@ const made = await build({
   target: "es2022",
   legalComments: "none",
   banner: { js: "/* NiiVue and what it is made of; see licences.txt. Built by deploy/page/build.mjs. */" },
-  plugins: [withoutZarr],
+  plugins: [withoutZarr, withoutGradients],
   metafile: true,
   write: false,
 });

@@ -1,8 +1,9 @@
 """The service as an object, for programs that await: asyncio or trio. The methods are those of `Client`."""
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
+from typing import Any
 
 import httpx2
 
@@ -53,7 +54,7 @@ class AsyncClient:
         *,
         series: str | None = None,
         bundle: str | None = None,
-        options: JobOptions = DEFAULTS,
+        options: JobOptions | Mapping[str, Any] = DEFAULTS,
         priority: int = 0,
         repeat: bool = False,
         idempotency_key: str | None = None,

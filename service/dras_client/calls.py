@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
@@ -209,15 +209,15 @@ def job_path(job_id: str) -> str:
 
 
 def wishes_of(
-    options: JobOptions,
+    options: JobOptions | Mapping[str, Any],
     *,
     series: str | None = None,
     bundle: str | None = None,
     priority: int = 0,
     repeat: bool = False,
 ) -> Params:
-    """Return the query of an upload: what differs from the defaults."""
-    written: dict[str, Any] = options.written()
+    """Return the query of an upload: what differs from the defaults. Raises ValueError for an unknown wish."""
+    written: dict[str, Any] = JobOptions.model_validate(options).written()
     if limits := written.pop("limits", None):
         written["limits"] = json.dumps(limits)
     asked = written | {

@@ -1,8 +1,9 @@
 """The service as an object: a study in, a job out."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
+from typing import Any
 
 import httpx2
 
@@ -59,7 +60,7 @@ class Client:
         *,
         series: str | None = None,
         bundle: str | None = None,
-        options: JobOptions = DEFAULTS,
+        options: JobOptions | Mapping[str, Any] = DEFAULTS,
         priority: int = 0,
         repeat: bool = False,
         idempotency_key: str | None = None,
@@ -68,10 +69,11 @@ class Client:
         """Upload a study: a folder, an archive, a file, a list of files, or bytes.
 
         `series` is the Series Instance UID to use, the service chooses by default; `bundle` names the weights,
-        one of `bundles()`; of several jobs that wait the highest `priority` is first. The same study with the
-        same wishes again is the job there is, unless `repeat` asks for another. An upload that breaks is sent
-        again under the same `idempotency_key`, made up by default, and is one job. `on_progress` hears bytes sent
-        and bytes in all, from nothing again with each attempt. Names of files are not sent. Raises UnknownBundle
+        one of `bundles()`; `options` are wishes of how to measure, by name or as one object; of several jobs that
+        wait the highest `priority` is first. The same study with the same wishes again is the job there is, unless
+        `repeat` asks for another. An upload that breaks is sent again under the same `idempotency_key`, made up by
+        default, and is one job. `on_progress` hears bytes sent and bytes in all, from nothing again with each
+        attempt. Names of files are not sent. Raises UnknownBundle, and ValueError for options that there are not,
         before anything is uploaded.
         """
         wishes = wishes_of(options, series=series, bundle=bundle, priority=priority, repeat=repeat)

@@ -4,6 +4,7 @@
 lies in by default. The objects are passed down; nothing below reads the environment.
 """
 
+import random
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -74,7 +75,23 @@ class QueueSettings(_Topic):
     publish_interval_s: Seconds = Field(1.0, description="between two looks for hints whose time has come")
 
 
-class WebhookSettings(_Topic):
+class DeliverySettings(_Topic):
+    """How long somebody who is not reached is tried again."""
+
+    first_pause_s: Seconds = Field(5.0, description="before a delivery is tried again; doubled each time")
+    most_pause_s: Seconds = 3600.0
+    max_attempts: int = Field(12, ge=1, description="before a delivery is given up as a dead letter")
+
+    def pause_s(self, *, attempts: int) -> float | None:
+        """Return how long to wait after so many attempts, None where that was the last."""
+        if attempts >= self.max_attempts:
+            return None
+        pause: float = min(self.first_pause_s * 2 ** (attempts - 1), self.most_pause_s)
+        # Spread, so that a receiver that comes back is not met by everything at once.
+        return pause * random.uniform(0.8, 1.2)  # noqa: S311
+
+
+class WebhookSettings(DeliverySettings):
     """Whom the gateway tells of jobs that have ended."""
 
     allow: tuple[str, ...] = Field((), description="host names that may be told; *.example.org: all below it")
@@ -83,9 +100,6 @@ class WebhookSettings(_Topic):
     most_per_tenant: int = Field(10, gt=0)
     interval_s: Seconds = Field(1.0, description="between two looks for calls whose time has come")
     timeout_s: Seconds = 10.0
-    first_pause_s: Seconds = Field(5.0, description="before a delivery is tried again; doubled each time")
-    most_pause_s: Seconds = 3600.0
-    max_attempts: int = Field(12, ge=1, description="before a delivery is given up as a dead letter")
 
 
 class DicomWebSettings(_Topic):

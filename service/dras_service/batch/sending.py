@@ -17,7 +17,7 @@ from dras_service.header import SOP_INSTANCE, NotDicom, read_header
 from dras_service.pacs.configuration import read_configuration
 from dras_service.pacs.failures import PeerFailed
 from dras_service.pacs.installed import require_pynetdicom
-from dras_service.settings import WebhookSettings
+from dras_service.settings import DeliverySettings
 
 _TICK_S = 0.2
 _MOST_FAULT = 200  # characters
@@ -55,7 +55,7 @@ class Sender:
         self._configuration = read_configuration(send.config)
         self._deliveries = Deliveries(ledger)
         self._results = results
-        self._settings = WebhookSettings()
+        self._settings = DeliverySettings()
         self._thread = ThreadPoolExecutor(1)
         self._under_way: tuple[Delivery, Future[None]] | None = None
         self._failing_since: float | None = None

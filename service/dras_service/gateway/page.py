@@ -51,7 +51,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",  # for browsers that do not know `frame-ancestors`
 }
-_INDEX, _WORDS = "index.html", "words.js"
+_INDEX, _WORDS, _WORKER = "index.html", "words.js", "upload/worker.js"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ def page_router() -> APIRouter:
     """Make the routes of the page: `/`, and `/page/…` for what it loads."""
     router = APIRouter(include_in_schema=False)
     known = dict(_walk(files("dras_service.gateway") / "web")) | {_WORDS: _file(_words(), ".js")}
+    known[_INDEX] = _file(_asking_at_once(known), ".html")
 
     @router.api_route("/", methods=["GET", "HEAD"])
     def index(request: Request) -> Response:
@@ -99,6 +100,19 @@ def _walk(folder: Traversable, prefix: str = "") -> list[tuple[str, _File]]:
 def _file(content: bytes, suffix: str) -> _File:
     digest = hashlib.sha256(content).hexdigest()
     return _File(Representation(_MEDIA_TYPES[suffix], len(content), digest), content)
+
+
+def _asking_at_once(known: dict[str, _File]) -> bytes:
+    """Return the index with a link to each module: asked for together, not each when what imports it was read.
+
+    Left out are the foreign file, of no use to whoever signs in or looks at the list, and what a worker runs.
+    """
+    modules = sorted(
+        name for name in known if name.endswith(".js") and not name.startswith("vendor/") and name != _WORKER
+    )
+    links = "".join(f'    <link rel="modulepreload" href="/page/{name}">\n' for name in modules)
+    head, rest = known[_INDEX].content.decode().split("  </head>", 1)
+    return f"{head}{links}  </head>{rest}".encode()
 
 
 def _words() -> bytes:

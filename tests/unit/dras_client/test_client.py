@@ -205,6 +205,15 @@ def test_wishes_arrive_as_they_were_said(client, parts):
     assert kept.priority == -3
 
 
+def test_wishes_may_be_said_by_name(client, parts):
+    said = {"phase": "expiration", "harmonise": False}
+    kept = find(parts.store, client.submit(b"x", options=said).id)
+    assert JobOptions.model_validate(kept.options) == JobOptions(phase="expiration", harmonise=False)
+    with pytest.raises(ValueError, match="phases"):
+        client.submit(b"y", options={"phases": "expiration"})
+    assert len(list(client.jobs())) == 1
+
+
 def test_the_same_study_again_is_the_same_job_unless_another_is_wanted(client):
     first, again, other = client.submit(b"x"), client.submit(b"x"), client.submit(b"x", repeat=True)
     assert first.id == again.id != other.id

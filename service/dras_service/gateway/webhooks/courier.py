@@ -6,7 +6,6 @@ share the outbox without a word.
 
 import json
 import logging
-import random
 import time
 from datetime import UTC, datetime
 
@@ -66,13 +65,12 @@ class Courier:
         fault = self._call(letter, hook, http)
         if fault is None:
             self._outbox.sent(letter)
-        elif letter.attempts >= self._settings.max_attempts:
+            return
+        pause_s = self._settings.pause_s(attempts=letter.attempts)
+        if pause_s is None:
             _log.error("webhook %s is not reached (%s); call %d is given up", hook.id, fault, letter.id)
             self._outbox.drop(letter)
         else:
-            pause_s = self._settings.first_pause_s * 2 ** (letter.attempts - 1)
-            # Spread, so that a receiver that comes back is not met by all calls at once.
-            pause_s = min(pause_s, self._settings.most_pause_s) * random.uniform(0.8, 1.2)  # noqa: S311
             self._outbox.put_off(letter, delay_s=pause_s)
 
     def _call(self, letter: Letter, hook: Webhook, http: httpx2.Client) -> str | None:

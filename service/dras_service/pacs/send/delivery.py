@@ -4,7 +4,6 @@ A PACS knows each object by its UID, so that a delivery made twice changes nothi
 in again: it is no CT (`receive.storing`).
 """
 
-import random
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from dras_service.pacs.configuration import Configuration, Form
 from dras_service.pacs.failures import PeerFailed
 from dras_service.pacs.send.dimse import send_by_store
 from dras_service.pacs.send.stow import send_by_stow
-from dras_service.settings import WebhookSettings
+from dras_service.settings import DeliverySettings
 
 FILES: dict[Form, str] = {
     "sr": "dras_sr.dcm",
@@ -56,10 +55,6 @@ def failure_of(error: Exception) -> PeerFailed:
     return PeerFailed(str(error))
 
 
-def pause_s(error: PeerFailed, *, attempts: int, settings: WebhookSettings) -> float | None:
+def pause_s(error: PeerFailed, *, attempts: int, settings: DeliverySettings) -> float | None:
     """Return how long to wait before a delivery is tried again, None where it is given up."""
-    if not error.may_pass or attempts >= settings.max_attempts:
-        return None
-    pause: float = min(settings.first_pause_s * 2 ** (attempts - 1), settings.most_pause_s)
-    # Spread, so that a system that comes back is not met by everything at once.
-    return pause * random.uniform(0.8, 1.2)  # noqa: S311
+    return settings.pause_s(attempts=attempts) if error.may_pass else None

@@ -8,7 +8,7 @@ from dras_service.pacs.configuration import Configuration, Form
 from dras_service.pacs.failures import PeerFailed
 from dras_service.pacs.send.delivery import FILES, failure_of, objects_in, pause_s, send_objects
 from dras_service.security.actions import Action, Outcome
-from dras_service.settings import WebhookSettings
+from dras_service.settings import DeliverySettings
 from dras_service.store.blobs import BlobStore
 from dras_service.store.rows import Letter
 from dras_service.store.store import Store
@@ -22,7 +22,7 @@ class Dispatcher:
     """Sends what is due, by `run_once`."""
 
     def __init__(
-        self, configuration: Configuration, *, store: Store, blobs: BlobStore, settings: WebhookSettings
+        self, configuration: Configuration, *, store: Store, blobs: BlobStore, settings: DeliverySettings
     ) -> None:
         self._configuration = configuration
         self._outbox = store.outbox

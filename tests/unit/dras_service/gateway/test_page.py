@@ -35,6 +35,15 @@ def test_a_file_that_is_known_is_not_sent_again(client):
     assert client.get("/page/main.js", headers={"If-None-Match": first.headers["etag"]}).status_code == 304
 
 
+def test_every_module_of_the_page_is_asked_for_at_once(client):
+    index = client.get("/").text
+    linked = re.findall(r'<link rel="modulepreload" href="([^"]+)">', index)
+    own = {f"/page/{path.relative_to(WEB).as_posix()}" for path in OWN if path.suffix == ".js"}
+    assert set(linked) == (own | {"/page/words.js"}) - {"/page/upload/worker.js"}
+    assert len(linked) == len(set(linked))
+    assert index.index(linked[-1]) < index.index("</head>")
+
+
 @pytest.mark.parametrize(
     "path",
     ["/page/index.html", "/page/../app.py", "/page/%2e%2e/app.py", "/page/", "/page/vendor/niivue.d.ts"],

@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from dras_service import settings as settings_module
 from dras_service.addresses import AddressRefused, check_url, resolve
-from dras_service.gateway.webhooks import courier as courier_module
 from dras_service.gateway.webhooks.courier import Courier
 from dras_service.gateway.webhooks.signing import new_secret, signed_headers
 from dras_service.settings import GatewaySettings, WebhookSettings
@@ -236,7 +236,7 @@ def test_a_call_is_given_up_in_the_end_and_said_in_the_log(store, clock, receive
 
 
 def test_pauses_grow_up_to_a_limit(store, clock, receiver, hook, monkeypatch):
-    monkeypatch.setattr(courier_module.random, "uniform", lambda *_: 1.0)
+    monkeypatch.setattr(settings_module.random, "uniform", lambda *_: 1.0)
     end_a_job(store)
     receiver.status = 500
     settings = OPEN.model_copy(update={"most_pause_s": 35.0, "max_attempts": 100})

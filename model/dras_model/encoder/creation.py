@@ -120,7 +120,7 @@ def with_heads(bundle: Bundle, destination: Path, heads: Sequence[Head], *, name
         raise ValueError("two heads have one name")
     known = {head.name: head for head in (*bundle.heads, *heads)}
     kept = {file: bundle.read(file) for file in bundle.manifest.files if file not in bundle.manifest.heads}
-    files = kept | {head.file: head.model_dump_json(indent=1).encode() for head in known.values()}
+    files = kept | {head.file: head.to_bytes() for head in known.values()}
     changes = {
         "schema_version": WITH_HEADS,
         "name": name,

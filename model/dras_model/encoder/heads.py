@@ -15,6 +15,8 @@ from dras_model.results.study import Record
 
 PREFIX, SUFFIX = "head.", ".json"
 MOST_COHORT, MOST_OUTCOME, MOST_UNIT = 200, 200, 32  # characters
+BARE: Literal["1.0"] = "1.0"  # schema of a head without moments, which versions that know none can read
+WITH_MOMENTS: Literal["1.1"] = "1.1"
 EVERYWHERE = 0  # the group of every patch, of a head that pools the whole of both lungs
 
 
@@ -53,23 +55,36 @@ class Attention(Record):
     direction: tuple[float, ...]
 
 
+class Moments(Record):
+    """What a cohort has at each location, by itself: mean and deviation, (locations, components), never 0."""
+
+    level: tuple[tuple[float, ...], ...]
+    spread: tuple[tuple[float, ...], ...]
+
+
 class Head(Record):
     """One `head.<name>.json`: value = intercept + Σ_g weights_g · (mean of h in group g − centre_g).
 
-    A probability is the logistic function of it, a hazard is the logarithm of the ratio to the cohort's mean. A
-    group without a valid patch counts as the cohort's mean.
+    With `moments`, h is what a patch has beyond its location's level, in parts of its spread, and the means of a
+    group are followed by its deviations. A probability is the logistic function of the value, a hazard is the
+    logarithm of the ratio to the cohort's mean. What is not known of a group counts as the cohort's mean.
     """
 
-    schema_version: Literal["1.0"] = "1.0"
+    schema_version: Literal["1.0", "1.1"] = BARE
     name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$")
     outcome: str = Field(min_length=1, max_length=MOST_OUTCOME, description="what is estimated, in words")
     unit: str = Field("", max_length=MOST_UNIT)
     kind: Literal["regression", "probability", "hazard"]
     groups: tuple[int, ...] = Field(min_length=1, description="group of each location; -1: of none")
-    centre: tuple[tuple[float, ...], ...] = Field(min_length=1, description="(groups, components)")
-    weights: tuple[tuple[float, ...], ...] = Field(min_length=1, description="(groups, components)")
+    centre: tuple[tuple[float, ...], ...] = Field(
+        min_length=1, description="(groups, components); twice with moments"
+    )
+    weights: tuple[tuple[float, ...], ...] = Field(
+        min_length=1, description="(groups, components); twice with moments"
+    )
     intercept: float
     attention: Attention | None = None
+    moments: Moments | None = Field(None, description="what is taken off each patch first (1.1)")
     cohort: FittedOn
     measure: Literal["R²", "AUC", "C-index"]
     performance: Interval = Field(description="`measure` on people not fitted to, nested cross-validation")
@@ -82,15 +97,29 @@ class Head(Record):
             raise ValueError("centre and weights are no tables of one shape")
         if not -1 <= min(self.groups) <= max(self.groups) == shape[0] - 1:
             raise ValueError("groups are not those of the weights")
-        attention = self.attention
+        attention, moments = self.attention, self.moments
         if attention and (len(attention.bias), len(attention.direction)) != (n, shape[1]):
             raise ValueError("the attention has other locations or components")
+        if moments is None:
+            return self
+        if attention is not None or self.schema_version == BARE:
+            raise ValueError("moments belong to schema 1.1 and to no attention")
+        tables = {np.array(table, dtype=object).shape for table in (moments.level, moments.spread)}
+        if shape[1] % 2 or tables != {(n, shape[1] // 2)}:
+            raise ValueError("the moments have other locations or components")
+        if not np.all(np.array(moments.spread) > 0):
+            raise ValueError("a spread is not positive")
         return self
 
     @property
     def width(self) -> int:
         """How many components an embedding must have."""
-        return len(self.weights[0])
+        return len(self.weights[0]) // (1 if self.moments is None else 2)
+
+    @property
+    def weighs_alike(self) -> bool:
+        """Whether it says of a patient the mean of what it says of each patch alone."""
+        return len(self.weights) == 1 and self.attention is None and self.moments is None
 
     @property
     def file(self) -> str:
@@ -110,6 +139,10 @@ class Head(Record):
             f" {met.intercept:.3g}{error}"
         )
 
+    def to_bytes(self) -> bytes:
+        """Return its file; one without moments can be read by versions that know none."""
+        return self.model_dump_json(indent=1 if self.moments is None else None, exclude_none=True).encode()
+
     def estimate(self, embeddings: NDArray[np.float32], valid: NDArray[np.bool_]) -> float | None:
         """Return the value of one patient: embeddings (n, width), valid (n,); None where no patch counts."""
         pooled = pool(
@@ -117,17 +150,17 @@ class Head(Record):
             valid[np.newaxis],
             np.array(self.groups),
             attention=self.attention,
+            moments=self.moments,
         )[0]
-        seen = np.isfinite(pooled[:, 0])
-        if not seen.any():
+        if not np.isfinite(pooled).any():
             return None
-        apart = np.where(seen[:, np.newaxis], pooled - np.array(self.centre), 0.0)
+        apart = np.where(np.isfinite(pooled), pooled - np.array(self.centre), 0.0)
         value = self.intercept + float((np.array(self.weights) * apart).sum())
         return 1.0 / (1.0 + math.exp(-value)) if self.kind == "probability" else value
 
     def of_each(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the value (n,) of each of embeddings (n, width) alone. ValueError unless it takes a plain mean."""
-        if len(self.weights) > 1 or self.attention is not None:
+        """Return the value (n,) of each of embeddings (n, width) alone. ValueError unless it `weighs_alike`."""
+        if not self.weighs_alike:
             raise ValueError("it does not weigh every patch alike")
         values = self.intercept + (embeddings - np.array(self.centre[0])) @ np.array(self.weights[0])
         return np.asarray(1.0 / (1.0 + np.exp(-values)) if self.kind == "probability" else values)
@@ -139,13 +172,17 @@ def pool(
     groups: NDArray[np.int64],
     *,
     attention: Attention | None = None,
+    moments: Moments | None = None,
 ) -> NDArray[np.float64]:
     """Return means (people, groups, components) of embeddings (people, locations, components), of valid ones only.
 
-    NaN where a group has none. With `attention` the mean is weighted.
+    NaN where a group has none. With `attention` the mean is weighted. With `moments` it is that of what patches
+    have beyond them, and the deviations follow, (people, groups, 2 · components); NaN of fewer than two patches.
     """
     # An invalid patch may hold anything, so that it has to be left out and not to be weighed with 0.
     known = np.where(valid[:, :, np.newaxis], embeddings, 0.0)
+    if moments is not None:
+        known = (known - np.array(moments.level)) / np.array(moments.spread)
     counts = np.asarray(valid, dtype=np.float64)
     if attention is not None:
         logits = np.array(attention.bias) + known @ np.array(attention.direction)
@@ -153,8 +190,14 @@ def pool(
     members = (groups[:, np.newaxis] == np.arange(groups.max() + 1)).astype(np.float64)
     # p = person, l = location, g = group, c = component
     weight = np.einsum("pl,lg->pg", counts, members)
-    summed = np.einsum("pl,lg,plc->pgc", counts, members, known, optimize=True)
-    return np.asarray(summed / np.where(weight > 0, weight, np.nan)[:, :, np.newaxis])
+    n = np.where(weight > 0, weight, np.nan)[:, :, np.newaxis]
+    means = np.einsum("pl,lg,plc->pgc", counts, members, known, optimize=True) / n
+    if moments is None:
+        return np.asarray(means)
+    squares = np.einsum("pl,lg,plc->pgc", counts, members, known**2, optimize=True) / n
+    # Of n - 1, so that somebody of whom less can be seen does not look more even.
+    variance = np.maximum(squares - means**2, 0.0) * n / np.where(n > 1, n - 1, np.nan)
+    return np.concatenate([means, np.sqrt(variance)], axis=2)
 
 
 def parse_head(content: bytes, *, sizes: tuple[int, int] | None = None) -> Head:

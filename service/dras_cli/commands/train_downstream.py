@@ -25,7 +25,7 @@ _EMBEDDINGS = (
     "EMBEDDINGS are folders of `dras extract`, a person each by the folder's name, or one file of"
     " `dras train encode`."
 )
-_POOLINGS = ("mean", "regions", "learned")
+_POOLINGS = ("mean", "regions", "learned", "moments")
 _QUESTION, _KEPT = ("embeddings", "table", "pooling"), ("bundle", "out", "cohort", "name")
 
 

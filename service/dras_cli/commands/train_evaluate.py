@@ -53,7 +53,8 @@ class NamedBundle(click.ParamType[tuple[str, str]]):
 @click.option("--pairs", "n_pairs", type=click.IntRange(min=0), default=8, help="People drawn twice; 8.")
 @click.option("--maps", "n_maps", type=click.IntRange(min=0), default=6, help="People mapped; 6.")
 @click.option("--stride", "stride_mm", type=click.Choice([8, 16, 32]), default=32, help="Of maps, mm; 32.")
-@click.option("--location-step", "step", type=click.IntRange(min=1), default=24, help="Every 24th location.")
+@click.option("--location-step", "step", type=click.IntRange(min=1), default=6, help="Every 6th location.")
+@click.option("--pair-step", type=click.IntRange(min=1), default=24, help="Of people drawn twice; 24.")
 @click.option("--remarks", type=AnyPath, help="Text that goes into the document.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
 def evaluate(
@@ -68,8 +69,9 @@ def evaluate(
     """Hold bundles against LAA-950 and untrained weights on the invented people of STORE, which RECIPE invented.
 
     The people must be others than those that were trained on. What is asked: severity, presence and kind of
-    emphysema by region, survival, where it is, the same in real lungs that are given emphysema, and how far
-    embeddings agree where only kernel, noise, thickness, breath or place of the patches differ.
+    emphysema by region, by all labels and by few, survival, where it is, the same in real lungs that are given
+    emphysema, and how far embeddings agree where only kernel, noise, thickness, breath or place of the patches
+    differ.
     """
     from dras_training.evaluation.document import write_document  # noqa: PLC0415
     from dras_training.evaluation.proof import Plan  # noqa: PLC0415

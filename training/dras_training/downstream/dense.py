@@ -59,7 +59,7 @@ def find_head(bundle: Bundle, name: str) -> Head:
     known = {head.name: head for head in bundle.heads}
     if name not in known:
         raise _unsuited(bundle, name, f"there is none; it has {', '.join(known) or 'no heads'}")
-    if len(known[name].weights) > 1 or known[name].attention is not None:
+    if not known[name].weighs_alike:
         raise _unsuited(bundle, name, "it does not weigh every patch alike; fit one with --pooling mean")
     return known[name]
 

@@ -170,7 +170,7 @@ class Curve:
     ) -> None:
         self.patients, self.weights, self.split, self.draws = patients, weights, split, draws
         self.sizes = split.sizes(patients.outcome, percents)
-        self._begun: dict[tuple[Start, int], tuple[EncoderNetwork, Numbers]] = {}
+        self._begun: dict[tuple[Start, int], tuple[EncoderNetwork, NDArray[np.float32]]] = {}
 
     def question(self) -> dict[str, Any]:
         """Return what all trials of a journal have in common."""
@@ -197,12 +197,14 @@ class Curve:
         """Take one training and return the encoder with its heads; the same each time."""
         patients, course = self.patients, self.patients.course
         labelled = self.split.order(patients.outcome, seed=course.seed, draw=draw)[:size]
-        network, vectors = self._before("scratch" if arm == "scratch" else "pretrained", draw)
-        heads = patients.probe(vectors[labelled], labelled)
+        network, embedded = self._before("scratch" if arm == "scratch" else "pretrained", draw)
+        heads = patients.probe(patients.pooled(embedded[labelled], labelled), labelled)
         if arm == "frozen":
             return Tuned(network, heads)
         rate = course.scratch_rate if arm == "scratch" else course.rate
-        return patients.tune(deepcopy(network), heads, labelled, rate=rate, seed=draw)
+        learners = self.split.learners
+        levels = patients.levels(embedded[learners], learners)
+        return patients.tune(deepcopy(network), heads, labelled, levels=levels, rate=rate, seed=draw)
 
     def points(self, journal: Journal) -> Iterator[Point]:
         """Yield the points of all curves, the fewest labels first."""
@@ -215,21 +217,22 @@ class Curve:
             for arm, performance, lead in zip(ARMS, reached, leads, strict=True):
                 yield Point(arm, size, percent, name, performance, None if arm == ARMS[0] else lead)
 
-    def _before(self, start: Start, draw: int) -> tuple[EncoderNetwork, Numbers]:
-        """Return an encoder before its course and what it makes of everybody; kept, as all sizes begin there."""
+    def _before(self, start: Start, draw: int) -> tuple[EncoderNetwork, NDArray[np.float32]]:
+        """Return an encoder before its course and its embeddings of everybody; kept, as all sizes begin there."""
         key = (start, draw if start == "scratch" else 0)
         if key not in self._begun:
             patients = self.patients
             seed = patients.course.seed + draw
             network = patients.begin(start, self.weights, self.split.learners, seed=seed)
             everybody = np.arange(len(patients.targets))
-            self._begun[key] = network, patients.vectors(network, everybody)
+            self._begun[key] = network, patients.embeddings(network, everybody)
         return self._begun[key]
 
     def _answers(self, arm: Arm, size: int, draw: int) -> Numbers:
         tuned, judged = self.tuned(arm, size, draw), self.split.judged
         if arm == "frozen":
-            return answers_of(tuned.heads, self._before("pretrained", draw)[1][judged])
+            embedded = self._before("pretrained", draw)[1]
+            return answers_of(tuned.heads, self.patients.pooled(embedded[judged], judged))
         return self.patients.answers(tuned, judged)
 
     def _stacked(self, journal: Journal, arm: Arm, size: int) -> Numbers:

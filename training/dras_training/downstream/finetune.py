@@ -1,7 +1,8 @@
 """The encoder trained on for an outcome: patches of a person, their mean, a linear head.
 
 A person's vector is the mean of the valid patches at some locations of the atlas, spread over it; a step sees some
-of the people at some of the locations. The head begins as the probe does, fitted to the embeddings as they are, so
+of the people at some of the locations, and puts each patch where the mean of all locations would be, or it would
+learn which locations it saw. The head begins as the probe does, fitted to the embeddings as they are, so
 that a course without a step, or of rate 0, is the probe. How many labels it takes is `efficiency`'s question.
 """
 
@@ -86,8 +87,8 @@ class Patients:
         return network.to(self.course.device)
 
     @torch.no_grad()
-    def vectors(self, network: EncoderNetwork, who: NDArray[np.int64]) -> Numbers:
-        """Return the vectors (people, components) as serving makes them; NaN for somebody without a patch."""
+    def embeddings(self, network: EncoderNetwork, who: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the embeddings (people, places, components) as serving makes them."""
         training = network.training
         network.eval()
         embedded = np.empty((len(who), len(self.places), network.config.rep_dim), dtype=np.float32)
@@ -96,8 +97,22 @@ class Patients:
             found = self._embedded(network, who[rows], self.places[[column]])[0]
             embedded[rows, column] = found.cpu().numpy()
         network.train(training)
+        return embedded
+
+    def vectors(self, network: EncoderNetwork, who: NDArray[np.int64]) -> Numbers:
+        """Return the vectors (people, components) as serving makes them; NaN for somebody without a patch."""
+        return self.pooled(self.embeddings(network, who), who)
+
+    def pooled(self, embedded: NDArray[np.float32], who: NDArray[np.int64]) -> Numbers:
+        """Return the vectors (people, components) of `embeddings`."""
         everywhere = np.full(len(self.places), EVERYWHERE, dtype=np.int64)
         return pool(embedded, self._valid[who], everywhere)[:, EVERYWHERE]
+
+    def levels(self, embedded: NDArray[np.float32], who: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return how far each place (places, components) is from the mean of all, of some people without labels."""
+        counted = self._valid[who][:, :, np.newaxis]
+        seen = np.where(counted, embedded, 0.0).sum(axis=0) / np.maximum(counted.sum(axis=0), 1)
+        return np.asarray(seen - seen[counted.any(axis=(0, 2))].mean(axis=0), dtype=np.float32)
 
     def probe(self, vectors: Numbers, labelled: NDArray[np.int64]) -> tuple[Fit, ...]:
         """Fit a head a target to the `vectors` of the `labelled`."""
@@ -115,10 +130,14 @@ class Patients:
         heads: tuple[Fit, ...],
         labelled: NDArray[np.int64],
         *,
+        levels: NDArray[np.float32],
         rate: float,
         seed: int,
     ) -> Tuned:
-        """Train `network`, in the mode it comes in, and `heads` on the `labelled`. Raises SetupRefused."""
+        """Train `network`, in the mode it comes in, and `heads` on the `labelled`. Raises SetupRefused.
+
+        `levels` (places, components) are those that the network begins with.
+        """
         course, scale = self.course, _Scale.of(self.targets[labelled], self.kind)
         head = scale.as_layer(heads).to(course.device)
         model = nn.ModuleDict({"encoder": network, "head": head})
@@ -130,7 +149,7 @@ class Patients:
             who = generator.permutation(labelled)[: course.people]
             who = who[self._valid[np.ix_(who, columns)].any(axis=1)]
             if len(who):
-                answers = head(self._means(network, who, columns))
+                answers = head(self._means(network, who, columns, levels))
                 tuning.take_step(model, self._loss(answers, scale, who), optimiser, step=step)
             schedule.step()
         network.eval()
@@ -140,10 +159,17 @@ class Patients:
         """Return the answers (people, targets): numbers in their unit, or log odds."""
         return answers_of(tuned.heads, self.vectors(tuned.network, who))
 
-    def _means(self, network: EncoderNetwork, who: NDArray[np.int64], columns: NDArray[np.int64]) -> Tensor:
-        """Return the mean (people, components) of the valid patches at some of the places."""
+    def _means(
+        self,
+        network: EncoderNetwork,
+        who: NDArray[np.int64],
+        columns: NDArray[np.int64],
+        levels: NDArray[np.float32],
+    ) -> Tensor:
+        """Return the mean (people, components) of the valid patches at some of the places, as if at all of them."""
         counted = torch.from_numpy(self._valid[np.ix_(who, columns)].T).to(self._locations).unsqueeze(2)
         embedded = self._embedded(network, who, self.places[columns])
+        embedded = embedded - torch.from_numpy(levels[columns]).to(embedded).unsqueeze(1)
         # An invalid patch is left out of the mean, but not of a new encoder's statistics: it is air or soft tissue.
         return (embedded * counted).sum(dim=0) / counted.sum(dim=0)
 

@@ -22,7 +22,7 @@ Rows: TypeAlias = NDArray[np.int64]
 FitKind: TypeAlias = Literal["regression", "probability", "hazard"]
 STRENGTHS = tuple(10.0 ** np.arange(0.0, 6.0))  # of the ridge, on standardised columns
 INNER, OUTER = 4, 5  # folds
-UNCHOSEN = float(STRENGTHS[2])  # where a class has too few people for the inner folds
+UNCHOSEN = float(STRENGTHS[2])  # where there are too few people, or of a class, for the inner folds
 _FLAT = 1e-9
 
 
@@ -117,8 +117,10 @@ def _best(
     seed: int,
     persons: Rows | None,
 ) -> float:
-    """Return the strength with the least misfit in the inner folds."""
+    """Return the strength with the least misfit in the inner folds; UNCHOSEN where they are too few to tell."""
     if kind == "probability" and int(np.bincount(target.astype(np.int64)).min()) < INNER:
+        return UNCHOSEN
+    if persons is not None and len(np.unique(persons)) < INNER:
         return UNCHOSEN
     inner = folds(target, kind, n=INNER, seed=seed, persons=persons)
     everybody = np.arange(len(target))
@@ -134,7 +136,8 @@ def _best(
                 except (ValueError, ArithmeticError, np.linalg.LinAlgError):
                     parts.append(np.inf)
         misfits.append(float(np.mean(parts)))
-    return float(STRENGTHS[int(np.argmin(misfits))])
+    best = int(np.argmin(misfits))
+    return float(STRENGTHS[best]) if np.isfinite(misfits[best]) else UNCHOSEN
 
 
 _KINDS: dict[FitKind, Callable[[Numbers, NDArray[Any], int, Rows | None], tuple[Numbers, float]]] = {

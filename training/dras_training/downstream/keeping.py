@@ -101,7 +101,7 @@ def _heads(curve: Curve, tuned: Tuned, *, cohort: str, unit: str) -> list[Head]:
         moved = Fit(centre, fitted.weights, float(fitted(centre[np.newaxis])[0]))
         made.append(
             as_head(
-                (Pooled(groups, None), moved),
+                (Pooled(groups), moved),
                 patients.kind,
                 found,
                 outcome=target,

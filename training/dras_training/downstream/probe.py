@@ -13,13 +13,28 @@ import numpy as np
 from numpy.typing import NDArray
 from sksurv.nonparametric import nelson_aalen_estimator
 
-from dras_model.encoder.heads import Attention, Calibration, FittedOn, Head, Interval
+from dras_model.encoder.heads import (
+    BARE,
+    WITH_MOMENTS,
+    Attention,
+    Calibration,
+    FittedOn,
+    Head,
+    Interval,
+    Moments,
+)
 from dras_training.downstream import judging
 from dras_training.downstream.fitting import OUTER, Fit, FitKind, fit, folds
 from dras_training.downstream.judging import Numbers
 from dras_training.downstream.outcomes import Outcome
 from dras_training.downstream.people import People
-from dras_training.downstream.representation import Pooling, groups_of, learn_attention, vectors
+from dras_training.downstream.representation import (
+    Pooling,
+    groups_of,
+    learn_attention,
+    learn_moments,
+    vectors,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,20 +68,24 @@ class Pooled:
     """How patches become a vector, as it was learnt of some people."""
 
     groups: NDArray[np.int64]
-    attention: Attention | None
+    attention: Attention | None = None
+    moments: Moments | None = None
 
     @classmethod
     def of(cls, people: People, pooling: Pooling, targets: Numbers, *, seed: int) -> "Pooled":
         """Learn what there is to learn of `targets` (people, k)."""
+        groups = groups_of(people, pooling)
+        if pooling == "moments":
+            return cls(groups, moments=learn_moments(people))
         if pooling != "learned":
-            return cls(groups_of(people, pooling), None)
+            return cls(groups)
         spread = targets.std(axis=0)
         standard = (targets - targets.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-        return cls(groups_of(people, pooling), learn_attention(people, standard, seed=seed))
+        return cls(groups, learn_attention(people, standard, seed=seed))
 
     def __call__(self, people: People) -> Numbers:
         """Return the vectors (people, columns)."""
-        return vectors(people, self.groups, self.attention)
+        return vectors(people, self.groups, self.attention, self.moments)
 
 
 def targets_of(outcome: Outcome) -> list[tuple[str, Numbers]]:
@@ -164,6 +183,7 @@ def as_head(
     shape = (int(pooled.groups.max()) + 1, -1)
     return Head.model_validate(
         {
+            "schema_version": BARE if pooled.moments is None else WITH_MOMENTS,
             "name": name_of(outcome),
             "outcome": outcome,
             "unit": unit,
@@ -173,6 +193,7 @@ def as_head(
             "weights": found.weights.reshape(shape).tolist(),
             "intercept": found.intercept,
             "attention": None if pooled.attention is None else pooled.attention.model_dump(),
+            "moments": None if pooled.moments is None else pooled.moments.model_dump(),
             "cohort": FittedOn(description=cohort, n=judged.n, n_events=judged.n_events).model_dump(),
             "measure": judged.measure,
             "performance": judged.performance.model_dump(),

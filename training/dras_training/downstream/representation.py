@@ -1,7 +1,9 @@
-"""One vector a patient of many patches: a mean, means of regions, or a mean whose weights are learnt.
+"""One vector a patient of many patches: a mean, means of regions, a mean whose weights are learnt, or moments.
 
-None of them looks at more than a patch at a time, so that all are served as a `Head`. Regions are the atlas': both
-sides, each in thirds of its corners' height.
+Moments are the mean and the deviation, over the patches, of what each has beyond its location's level: an encoder
+that is conditioned on location differs between locations more than between people. None of them looks at more than
+a patch at a time, so that all are served as a `Head`. Regions are the atlas': both sides, each in thirds of its
+corners' height.
 """
 
 from typing import Literal, TypeAlias
@@ -12,17 +14,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from dras_model.encoder.heads import EVERYWHERE, Attention, pool
+from dras_model.encoder.heads import EVERYWHERE, Attention, Moments, pool
 from dras_training.downstream.people import People
 
-Pooling: TypeAlias = Literal["mean", "regions", "learned"]
-POOLINGS: tuple[Pooling, ...] = ("mean", "regions", "learned")
+Pooling: TypeAlias = Literal["mean", "regions", "learned", "moments"]
+POOLINGS: tuple[Pooling, ...] = ("mean", "regions", "learned", "moments")
 THIRDS = 3
 STEPS, RATE, DECAY = (
     200,
     0.05,
     0.02,
 )  # of the learnt weights: few people, so that they stay near the plain mean
+
+LEAST_SEEN = 5  # people with a valid patch at a location, to know its level
+LEAST_SPREAD = (
+    0.25  # of the spread of all locations: nobody's patch stands out because those of others are alike
+)
+DIGITS = 5  # of a level and a spread, of which a head keeps two for every location and component
 
 
 def groups_of(people: People, pooling: Pooling) -> NDArray[np.int64]:
@@ -46,10 +54,37 @@ def regions_of(corners: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def vectors(
-    people: People, groups: NDArray[np.int64], attention: Attention | None = None
+    people: People,
+    groups: NDArray[np.int64],
+    attention: Attention | None = None,
+    moments: Moments | None = None,
 ) -> NDArray[np.float64]:
-    """Return the pooled embeddings (people, groups · components); NaN where a group of a person is empty."""
-    return pool(people.embeddings, people.valid, groups, attention=attention).reshape(len(people), -1)
+    """Return the pooled embeddings (people, columns of all groups); NaN where a group of a person is empty."""
+    pooled = pool(people.embeddings, people.valid, groups, attention=attention, moments=moments)
+    return pooled.reshape(len(people), -1)
+
+
+def learn_moments(people: People) -> Moments:
+    """Return what `people` have at each location; of outcomes it knows nothing.
+
+    A location that fewer than LEAST_SEEN have seen gets the level and spread of all.
+    """
+    known = np.where(people.valid[:, :, np.newaxis], people.embeddings, 0.0).astype(np.float64)
+    counted = people.valid.sum(axis=0)[:, np.newaxis]
+    level = known.sum(axis=0) / np.maximum(counted, 1)
+    apart = np.where(people.valid[:, :, np.newaxis], known - level, 0.0)
+    variance = (apart**2).sum(axis=0) / np.maximum(counted - 1, 1)
+    seen = counted >= LEAST_SEEN
+    share = np.where(seen, counted, 0) / max(int(counted[seen].sum()), 1)
+    of_all = np.sqrt((share * variance).sum(axis=0))
+    level = np.where(seen, level, (share * level).sum(axis=0))
+    spread = np.maximum(np.where(seen, np.sqrt(variance), of_all), LEAST_SPREAD * of_all)
+    # What is the same for everybody says nothing, in whatever parts.
+    return Moments(level=_rounded(level), spread=_rounded(np.where(spread > 0, spread, 1.0)))
+
+
+def _rounded(table: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(f"{value:.{DIGITS}g}") for value in row) for row in table.tolist())
 
 
 def learn_attention(people: People, targets: NDArray[np.float64], *, seed: int) -> Attention:

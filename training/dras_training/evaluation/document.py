@@ -25,6 +25,10 @@ HOW = """## How it was judged
 Figures are of people that neither the encoder nor the model on top was fitted to: the encoder never saw them, and
 the linear models are judged by nested cross-validation ([downstream.md](downstream.md)). LAA-950 stands in the
 place of an encoder: the share of low voxels in the very same patches, and its root, given to the same models.
+A person, or a region, is the mean and the deviation, over its patches, of what each has beyond the level of its
+location, which is that of the people who are fitted to
+([decision 0089](decisions/0089-what-is-beyond-a-location.md)); dense maps and patches of real scans are asked of
+heads of the plain mean, as no other can be asked of a patch.
 Intervals are of 95 %, by drawing people anew a thousand times, the same people for all that is compared. They do
 not hold how much another training, another fit or another cohort would differ. Where there is nothing to find,
 cross-validation gives figures below guessing: whoever is left out pulls the fit of the others away from it.
@@ -39,6 +43,7 @@ Concordance is Lin's, component by component over people and locations together;
 mean of each location off first, so that what tells locations from each other is no agreement. Given are the
 quartiles over components.
 """
+BY_FEW = "labels_"  # begins the keys of questions of few labels
 _COLOURS = {"judged": "#1b6ca8", "control": "#2e7d4f", "baseline": "#777777", "ablation": "#d1603d"}
 _DPI = 90
 
@@ -68,7 +73,13 @@ def write_document(figures: Mapping[str, Any], out: Path, *, remarks: str = "") 
 def page(figures: Mapping[str, Any], pictures: Mapping[str, str], *, remarks: str = "") -> str:
     """Return the Markdown; `pictures` are paths by name."""
     parts = [INTRODUCTION, *_claims(figures), *([f"## Remarks\n\n{remarks.strip()}\n"] if remarks else [])]
-    parts += [_who(figures), *_questions(figures, pictures), *_regions(figures)]
+    parts += [
+        _who(figures),
+        *_questions(figures, pictures),
+        *_by_few(figures),
+        *_regions(figures),
+        *_plain(figures),
+    ]
     if figures["robustness"]:
         parts += _robustness(figures, pictures)
     return "\n".join([*parts, HOW])
@@ -89,7 +100,8 @@ def _who(figures: Mapping[str, Any]) -> str:
         f" with emphysema ({kinds}; {told['regions_with_emphysema']} regions), {told['deaths']} dead at the end of"
         f" their follow-up (the hazard that it was drawn from has a C-index of"
         f" {told['c_index_of_the_true_hazard']:.2f}); patches at {told['locations']} locations."
-        f" {told['drawn_twice']} of them drawn twice, {told['mapped']} mapped every {told['stride_mm']} mm."
+        f" {told['drawn_twice']} of them drawn twice, compared at {told['locations_of_pairs']},"
+        f" {told['mapped']} mapped every {told['stride_mm']} mm."
         f" {told['insertions']} insertions into {len(told['scans'])} real scans{scans}.\n"
     )
     left_out = [f"Left out: {each['what']}; {each['reason']}.\n" for each in told["skipped"]]
@@ -99,7 +111,7 @@ def _who(figures: Mapping[str, Any]) -> str:
 
 def _questions(figures: Mapping[str, Any], pictures: Mapping[str, str]) -> Iterator[str]:
     yield f"## The questions\n\n![Figures of all systems, question by question]({pictures['questions']})\n"
-    for asked in figures["questions"]:
+    for asked in _apart(figures, by_few=False):
         rows = []
         for system in figures["systems"]:
             name = system["name"]
@@ -113,6 +125,36 @@ def _questions(figures: Mapping[str, Any], pictures: Mapping[str, str]) -> Itera
         )
         yield f"### {asked['title']}\n\nn = {asked['n']}; guessing gives {asked['chance']:g}.\n"
         yield _table(head, rows)
+
+
+def _apart(figures: Mapping[str, Any], *, by_few: bool) -> list[Mapping[str, Any]]:
+    """Return the questions that are asked of few labels, or the others."""
+    return [asked for asked in figures["questions"] if asked["key"].startswith(BY_FEW) is by_few]
+
+
+def _by_few(figures: Mapping[str, Any]) -> Iterator[str]:
+    found = _apart(figures, by_few=True)
+    found += [asked for asked in figures["questions"] if asked["key"] == "detection"]
+    percents = [asked["key"].removeprefix(BY_FEW) for asked in found[:-1]] + ["100"]
+    rows = [
+        (system["name"], *(_interval(asked["figures"][system["name"]]) for asked in found))
+        for system in figures["systems"]
+    ]
+    yield "### How many labels it takes to tell whether a region has emphysema\n"
+    yield "AUC by the labels of some of the people who are fitted to, the mean of draws of who that is.\n"
+    yield _table(("system", *(f"{percent} %" for percent in percents)), rows)
+
+
+def _plain(figures: Mapping[str, Any]) -> Iterator[str]:
+    told = figures["poolings"]
+    titles = {asked["key"]: f"{asked['title']} ({asked['measure']})" for asked in figures["questions"]}
+    names = [system["name"] for system in figures["systems"]]
+    yield f"### The same by `{told['plain']}` instead of `{told['judged']}`\n"
+    rows = [
+        (titles[key], *(f"{found[name]['value']:.2f}".replace("-", "−") for name in names))
+        for key, found in figures["plain"].items()
+    ]
+    yield _table(("question", *names), rows)
 
 
 def _regions(figures: Mapping[str, Any]) -> Iterator[str]:

@@ -20,9 +20,10 @@ from dras_training.downstream.judging import Numbers, ranked
 from dras_training.downstream.people import People
 from dras_training.downstream.places import lung_of_blocks
 from dras_training.downstream.probe import fit_all
+from dras_training.downstream.representation import Pooling
 from dras_training.evaluation.material import KINDS, Sample, cut_phantom, insertions
 from dras_training.evaluation.questions import NOBODY, SEED, Question, Truth
-from dras_training.evaluation.regional import fit_regions, vectors_of
+from dras_training.evaluation.regional import fit_regions
 from dras_training.evaluation.systems import System
 from dras_training.people import Person
 
@@ -106,21 +107,23 @@ def inserted_questions(
     systems: Mapping[str, People],
     inserted: Mapping[str, People],
     truth: Truth,
+    pooling: Pooling,
 ) -> list[Question]:
     """Ask of real scans that were given `insertions`, scan by scan in `samples`, by what held-out people taught.
 
-    `systems` are embeddings of held-out people, `inserted` those of all `samples` in their order. Intervals are
-    over insertions: how other patients would do is not in them.
+    `systems` are embeddings of held-out people, `inserted` those of all `samples` in their order. Which patches
+    hold it is asked of a head of the plain mean, as no other can be asked of a patch. Intervals are over
+    insertions: how other patients would do is not in them.
     """
     flat, here = [sample for scan in samples for sample in scan], _truth_of(samples)
     ill = np.flatnonzero(here.severity > 0)
     kinds, amounts, places = {}, {}, {}
     for name, people in systems.items():
-        there, vectors, head = inserted[name], vectors_of(people), severity_head(people, truth.severity)
-        fitted = [fit_regions(vectors, truth.pattern[:, :, k], seed=SEED) for k in range(len(KINDS))]
-        kinds[name] = np.stack([each(vectors_of(there)) for each in fitted], axis=2)
-        pooled = zip(there.embeddings, there.valid, strict=True)
-        amounts[name] = np.array([head.estimate(of_all, valid) or 0.0 for of_all, valid in pooled])
+        there, head = inserted[name], severity_head(people, truth.severity)
+        fitted = [fit_regions(people, truth.pattern[:, :, k], pooling, seed=SEED) for k in range(len(KINDS))]
+        kinds[name] = np.stack([each(there) for each in fitted], axis=2)
+        pooled, found = fit_all(people, truth.severity, "regression", pooling, seed=SEED)
+        amounts[name] = found(pooled(there))
         places[name] = np.array(
             [_ranked(_holds(flat[i]), head.of_each(there.embeddings[i][flat[i].valid])) for i in ill]
         )

@@ -6,6 +6,7 @@ same draws for all that is compared, so that a difference has an interval of its
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,17 +15,22 @@ from sksurv.util import Surv
 
 from dras_model.encoder.heads import Interval
 from dras_model.imaging.phantom.spec import Kernel
+from dras_training.downstream.fitting import OUTER, folds
 from dras_training.downstream.judging import Measure, Numbers, explained, interval, ranked
 from dras_training.downstream.people import People
 from dras_training.downstream.probe import out_of_fold
+from dras_training.downstream.representation import Pooling
 from dras_training.downstream.survival import concordance
 from dras_training.evaluation.material import KINDS
-from dras_training.evaluation.regional import mean_auc, regions_out_of_fold, vectors_of
+from dras_training.evaluation.regional import fit_regions, mean_auc, regions_out_of_fold
 from dras_training.people import RISK, Person
 
 LEAST_PERCENT = 1.0  # of a region's voxels are lost where it has emphysema
 SEED = 0
 NOBODY = -1  # the kind of the healthy
+PERCENTS = (1, 5, 10, 25)  # of the labels; by all of them it is the question of detection
+DRAWS = 5  # of who is labelled
+_BY_FEW = "Whether a region has emphysema, by {} % of the labels"
 
 
 def mean_area(_observed: Numbers, areas: Numbers) -> float:
@@ -49,6 +55,7 @@ class Form(NamedTuple):
 FORMS = {
     "subtype": Form("Which kind of emphysema a region has, where it has any", "AUC", 0.5, mean_auc),
     "detection": Form("Whether a region has emphysema", "AUC", 0.5, mean_auc),
+    **{f"labels_{n}": Form(_BY_FEW.format(n), "AUC", 0.5, mean_auc) for n in PERCENTS},
     "severity": Form("How much of both lungs is emphysema: the root of its %", "R²", 0.0, explained),
     "survival": Form("Who of the invented people dies first", "C-index", 0.5, concordance),
     "kernel": Form("Which kernel made the scan: a leak, 0.5 is good", "AUC", 0.5, ranked),
@@ -134,15 +141,16 @@ class Truth:
         return np.where(has, is_of[:, np.newaxis, :], np.nan)
 
 
-def ask(truth: Truth, systems: Mapping[str, People]) -> list[Question]:
-    """Ask everything of invented people, whose embeddings each system made."""
+def ask(truth: Truth, systems: Mapping[str, People], pooling: Pooling) -> list[Question]:
+    """Ask everything of invented people, whose embeddings each system made and `pooling` pools."""
 
     def whole(target: Any, kind: Any) -> Mapping[str, Numbers]:
-        return _each(systems, lambda people: out_of_fold(people, target, kind, "mean", seed=SEED))
+        return _each(systems, lambda people: out_of_fold(people, target, kind, pooling, seed=SEED))
 
+    kinds = _each(systems, lambda people: kinds_out_of_fold(people, truth, pooling))
     answers = {
-        "subtype": (truth.pattern, _each(systems, lambda people: kinds_out_of_fold(people, truth))),
-        "detection": (truth.present, _each(systems, lambda people: _detected(people, truth))),
+        "subtype": (truth.pattern, kinds),
+        "detection": (truth.present, _each(systems, lambda people: _detected(people, truth, pooling))),
         "severity": (truth.severity, whole(truth.severity, "regression")),
         "survival": (truth.deaths, whole(truth.fate, "hazard")),
         "kernel": (truth.sharp, whole(truth.sharp, "probability")),
@@ -150,17 +158,51 @@ def ask(truth: Truth, systems: Mapping[str, People]) -> list[Question]:
     return [Question(key, observed, given) for key, (observed, given) in answers.items()]
 
 
-def kinds_out_of_fold(people: People, truth: Truth) -> Numbers:
+def ask_by_few(truth: Truth, systems: Mapping[str, People], pooling: Pooling) -> list[Question]:
+    """Ask for presence by models of the labels of few people, PERCENTS of those who are not judged.
+
+    Levels of locations are those of all of them, which needs no label. The answers are (n, 6, DRAWS).
+    """
+    observed = np.repeat(truth.present[:, :, np.newaxis], DRAWS, axis=2)
+    return [
+        Question(f"labels_{percent}", observed, _each(systems, partial(_by_few, truth, pooling, percent)))
+        for percent in PERCENTS
+    ]
+
+
+def kinds_out_of_fold(people: People, truth: Truth, pooling: Pooling) -> Numbers:
     """Return the log odds (n, 6, 3) of each kind in each region, by models the person had no part in."""
-    vectors, pattern = vectors_of(people), truth.pattern
     by_kind = [
-        regions_out_of_fold(vectors, pattern[:, :, k], truth.kind, seed=SEED) for k in range(len(KINDS))
+        regions_out_of_fold(people, truth.pattern[:, :, k], truth.kind, pooling, seed=SEED)
+        for k in range(len(KINDS))
     ]
     return np.stack(by_kind, axis=2)
 
 
-def _detected(people: People, truth: Truth) -> Numbers:
-    return regions_out_of_fold(vectors_of(people), truth.present, truth.kind, seed=SEED)
+def _detected(people: People, truth: Truth, pooling: Pooling) -> Numbers:
+    return regions_out_of_fold(people, truth.present, truth.kind, pooling, seed=SEED)
+
+
+def _by_few(truth: Truth, pooling: Pooling, percent: int, people: People) -> Numbers:
+    answers = np.empty((*truth.present.shape, DRAWS))
+    for rows in folds(truth.kind, "probability", n=OUTER, seed=SEED):
+        rest = np.setdiff1d(np.arange(len(people)), rows)
+        for draw in range(DRAWS):
+            labels = labels_of_few(truth.present[rest], percent, seed=draw)
+            found = fit_regions(people.chosen(rest.tolist()), labels, pooling, seed=SEED)
+            answers[rows, :, draw] = found(people.chosen(rows.tolist()))
+    return answers
+
+
+def labels_of_few(present: Numbers, percent: int, *, seed: int) -> Numbers:
+    """Return the labels (n, 6) with all but those of some people NaN: as many more as it takes to have both."""
+    order = np.random.Generator(np.random.PCG64([seed, len(present)])).permutation(len(present))
+    n = max(1, round(percent / 100.0 * len(present)))
+    while n < len(order) and len(np.unique(present[order[:n]])) < 2:
+        n += 1
+    labels = np.full(present.shape, np.nan)
+    labels[order[:n]] = present[order[:n]]
+    return labels
 
 
 def _each(systems: Mapping[str, People], answer: Callable[[People], Numbers]) -> Mapping[str, Numbers]:

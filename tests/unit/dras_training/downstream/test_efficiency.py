@@ -127,12 +127,26 @@ def test_training_on_moves_the_encoder_and_lowers_its_misfit(bright, few_corners
         return float(np.log1p(np.exp(-signs * answers_of(heads, vectors))).mean())
 
     network = patients.begin("pretrained", weights, some, seed=0)
-    vectors = patients.vectors(network, some)
-    heads = patients.probe(vectors, some)
-    tuned = patients.tune(network, heads, some, rate=1e-3, seed=0)
+    embedded = patients.embeddings(network, some)
+    vectors = patients.pooled(embedded, some)
+    heads, levels = patients.probe(vectors, some), patients.levels(embedded, some)
+    tuned = patients.tune(network, heads, some, levels=levels, rate=1e-3, seed=0)
     assert misfit(tuned.heads, patients.vectors(tuned.network, some)) < 0.9 * misfit(heads, vectors)
     moved = tuned.network.to_weights().parameters["conv4.weight"]
     assert not np.array_equal(moved, weights.parameters["conv4.weight"])
+
+
+def test_what_a_step_sees_of_people_does_not_depend_on_which_locations_it_sees(patients, weights):
+    everybody, network = np.arange(N), patients.begin("pretrained", weights, np.arange(N), seed=0)
+    embedded = patients.embeddings(network, everybody)
+    whole = np.delete(everybody, 5)  # who lacks a patch
+    levels = patients.levels(embedded[whole], whole)
+    for column in range(len(patients.places)):
+        found = patients._means(network, whole, np.array([column]), levels).detach().numpy()
+        # Of those who have all patches, one place tells the mean of all, but for what is their own there.
+        apart = embedded[whole, column] - embedded[whole, column].mean(axis=0)
+        middle = embedded[whole].mean(axis=(0, 1))
+        np.testing.assert_allclose(found, middle + apart, atol=1e-3)
 
 
 def test_every_arm_has_its_points_and_the_lead_is_over_the_same_people(curve, journal, outcome):

@@ -1,5 +1,6 @@
 """Probes on planted outcomes: what is there is found, what is not there is not, and the head gives the same."""
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ from dras_model.results.errors import SetupRefused
 from dras_training.downstream.keeping import require_names
 from dras_training.downstream.outcomes import Outcome, Table
 from dras_training.downstream.probe import heads, judge
-from dras_training.downstream.representation import groups_of, learn_attention
+from dras_training.downstream.representation import groups_of, learn_attention, learn_moments
 from unit.dras_training.downstream.conftest import TOLD_AT
 
 
@@ -43,10 +44,72 @@ def test_what_one_region_tells_is_found_there_and_by_learnt_weights_better_than_
     assert auc["mean"] < auc["learned"]
 
 
+def test_an_outcome_that_only_unevenness_tells_is_found_by_moments_and_not_by_the_mean(people):
+    rng = np.random.default_rng(11)
+    uneven = (rng.random(len(people)) < 0.5).astype(np.float64)
+    embeddings = people.embeddings.copy()
+    embeddings[:, :, 2] *= 1.0 + 2.0 * uneven[:, np.newaxis].astype(np.float32)
+    embeddings += 40.0 * rng.normal(size=embeddings.shape[1:]).astype(np.float32)  # levels of locations
+    outcome = Outcome(
+        "uneven", replace(people, embeddings=embeddings), "classification", uneven, ("no", "yes")
+    )
+    auc = {each: judge(outcome, each)[0].performance.value for each in ("mean", "moments")}
+    assert auc["moments"] > 0.9
+    assert auc["mean"] < 0.75
+
+
+def test_a_location_that_few_have_seen_gets_the_level_of_all_and_nothing_is_divided_by_nothing(people):
+    valid, embeddings = people.valid.copy(), people.embeddings.copy()
+    valid[:-2, 7] = False
+    embeddings[:, :, 4] = 3.0
+    found = learn_moments(replace(people, valid=valid, embeddings=embeddings))
+    others = valid.copy()
+    others[:, 7] = False
+    np.testing.assert_allclose(
+        np.array(found.level)[7], embeddings[others].mean(axis=0), rtol=1e-4, atol=1e-4
+    )
+    np.testing.assert_allclose(np.array(found.level)[3], embeddings[:, 3].mean(axis=0), rtol=1e-4, atol=1e-4)
+    expected = embeddings[:, 3].std(axis=0, ddof=1, dtype=np.float64)
+    np.testing.assert_allclose(np.array(found.spread)[3, :4], expected[:4], rtol=1e-4)
+    assert (np.array(found.spread) > 0).all()
+
+
 def test_learnt_weights_look_where_the_outcome_is_told(people, sick):
     outcome = Outcome("sick", people, "classification", sick, ("no", "yes"))
     (head,) = heads(outcome, judge(outcome, "learned"), cohort="invented", unit="")
     assert int(np.argmax(head.attention.bias)) == TOLD_AT
+
+
+def test_a_head_of_moments_that_was_written_and_read_gives_each_person_its_own_formula(people, severity):
+    outcome = number(people, severity)
+    (head,) = heads(outcome, judge(outcome, "moments"), cohort="invented people", unit="%")
+    served = parse_head(head.to_bytes(), sizes=people.embeddings.shape[1:])
+    assert served == head
+    assert served.schema_version == "1.1"
+    level, spread = np.array(head.moments.level), np.array(head.moments.spread)
+    for embeddings, valid in zip(people.embeddings, people.valid, strict=True):
+        apart = ((embeddings - level) / spread)[valid]
+        # The oracle: NumPy's own mean and standard deviation of the valid patches.
+        columns = np.concatenate([apart.mean(axis=0), apart.std(axis=0, ddof=1)])
+        value = head.intercept + float(np.dot(head.weights[0], columns - head.centre[0]))
+        assert served.estimate(embeddings, valid) == pytest.approx(value, rel=1e-6, abs=1e-6)
+
+
+def test_of_a_single_patch_a_head_of_moments_takes_the_cohorts_unevenness(people, severity):
+    (head,) = heads(number(people, severity), judge(number(people, severity), "moments"), cohort="x", unit="")
+    width = people.embeddings.shape[2]
+    alone = np.zeros(people.valid.shape[1], dtype=np.bool_)
+    alone[TOLD_AT] = True
+    apart = (people.embeddings[0, TOLD_AT] - head.moments.level[TOLD_AT]) / head.moments.spread[TOLD_AT]
+    value = head.intercept + float(np.dot(head.weights[0][:width], apart - head.centre[0][:width]))
+    assert head.estimate(people.embeddings[0], alone) == pytest.approx(value, rel=1e-6, abs=1e-6)
+
+
+def test_a_head_without_moments_is_written_as_versions_that_know_none_read_it(people, severity):
+    (head,) = heads(number(people, severity), judge(number(people, severity), "mean"), cohort="x", unit="")
+    told = json.loads(head.to_bytes())
+    assert told["schema_version"] == "1.0"
+    assert "moments" not in told
 
 
 @pytest.mark.parametrize("pooling", ["mean", "regions", "learned"])

@@ -14,6 +14,7 @@ from dras_model.encoder.starter import Rounding, Starter
 from dras_training.evaluation.document import page, write_document
 from dras_training.evaluation.material import REGIONS, Kept, Sample
 from dras_training.evaluation.proof import Plan, evaluate
+from dras_training.evaluation.questions import labels_of_few
 from dras_training.evaluation.systems import Remembering, System
 from dras_training.people import invent
 from dras_training.recipe import Phantoms
@@ -117,6 +118,25 @@ def test_a_claim_holds_by_its_figures_alone(figures):
     assert len(figures["claims"]) == 3
 
 
+def test_few_labels_are_those_of_some_people_and_hold_both_answers():
+    present = (np.random.default_rng(4).random((50, 6)) < 0.3).astype(float)
+    for percent, n in ((10, 5), (25, 12)):
+        labels = labels_of_few(present, percent, seed=0)
+        known = np.isfinite(labels).all(axis=1)
+        assert known.sum() == n
+        assert np.isnan(labels[~known]).all()
+        np.testing.assert_array_equal(labels[known], present[known])
+    rare = np.zeros((50, 6))
+    rare[31, 2] = 1.0
+    assert set(np.unique(labels_of_few(rare, 1, seed=0)[31])) == {0.0, 1.0}
+
+
+def test_more_labels_tell_more_of_what_shows(figures):
+    found = {asked["key"]: asked["figures"]["LAA-950"]["value"] for asked in figures["questions"]}
+    assert found["labels_25"] > found["labels_1"]
+    assert found["detection"] > found["labels_1"]
+
+
 def test_the_document_shows_every_figure_and_says_what_does_not_hold(figures, tmp_path):
     broken = {**figures, "claims": [{**figures["claims"][0], "holds": False}]}
     paths = write_document(broken, tmp_path / "evaluation.md", remarks="Nobody knows why.")
@@ -128,8 +148,9 @@ def test_the_document_shows_every_figure_and_says_what_does_not_hold(figures, tm
     assert "**no**" in text
     assert "Nobody knows why." in text
     for asked in figures["questions"]:
-        assert asked["title"] in text
-    assert page(figures, {"questions": "x.png"}).count("| main |") >= len(figures["questions"])
+        few = asked["key"].startswith("labels_")
+        assert (f"| {asked['key'].removeprefix('labels_')} % |" if few else asked["title"]) in text
+    assert page(figures, {"questions": "x.png"}).count("| main |") >= len(figures["plain"])
 
 
 def test_the_card_says_what_does_not_hold_and_what_leaks(figures):

@@ -1,5 +1,7 @@
 """Regions of people whose disease is known, region by region."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -40,10 +42,27 @@ def test_vectors_are_the_regions_in_the_order_of_their_names(sick, corners):
 def test_disease_is_found_in_regions_of_people_not_fitted_to_and_chance_is_not(sick):
     people, truth = sick
     strata = (truth.sum(axis=1) > 2).astype(float)
-    found = regions_out_of_fold(vectors_of(people), truth, strata, seed=0)
+    found = regions_out_of_fold(people, truth, strata, "mean", seed=0)
     assert mean_auc(truth, found) > 0.85
     shuffled = truth[np.random.default_rng(1).permutation(N)]
-    assert mean_auc(shuffled, regions_out_of_fold(vectors_of(people), shuffled, strata, seed=0)) < 0.65
+    assert mean_auc(shuffled, regions_out_of_fold(people, shuffled, strata, "mean", seed=0)) < 0.65
+
+
+def test_disease_that_makes_a_region_uneven_is_found_by_moments_whatever_the_levels(sick):
+    people, _ = sick
+    rng = np.random.default_rng(8)
+    truth = (rng.random((N, 6)) < 0.5).astype(float)
+    up = np.repeat(rng.choice([-3.0, 3.0], (N, 6)), 2, axis=1) * np.tile([1.0, -1.0], 6)
+    embeddings = people.embeddings.copy()
+    # Of two patches of a region one goes up and the other down, whichever it is.
+    embeddings[:, :, 2] += (up * np.repeat(truth, 2, axis=1)).astype(np.float32)
+    uneven, strata = replace(people, embeddings=embeddings), (truth.sum(axis=1) > 3).astype(float)
+    area = {
+        pooling: mean_auc(truth, regions_out_of_fold(uneven, truth, strata, pooling, seed=0))
+        for pooling in ("mean", "moments")
+    }
+    assert area["moments"] > 0.8
+    assert area["mean"] < 0.65
 
 
 def test_the_mean_area_is_that_of_the_columns_that_can_be_judged():

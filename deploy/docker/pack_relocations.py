@@ -1,7 +1,7 @@
 """Packs the relative relocations of shared libraries: 50 MB of a worker's image are less than one.
 
 A pointer that only has to be moved to where its library was loaded takes 24 bytes of table in most wheels, and a
-bit in DT_RELR, which glibc reads since 2.36 and linkers write by `-z pack-relative-relocs` (decision 0094). What
+bit in DT_RELR, which glibc reads since 2.36 and linkers write by `-z pack-relative-relocs` (decision 0092). What
 becomes free of the file, or is read by no loader, such as symbols for debuggers, is cut out by pages; no address of
 a library changes. One that has not what it takes is left as it is: x86-64, one table of relocations, a note whose
 program header can become that of what lies behind the cut.

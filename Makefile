@@ -111,7 +111,8 @@ FRESH_CACHE ?= $(HOME)/.cache/dras-fresh
 FRESH ?= demo test
 fresh-machine: setup  ## make demo and make test in a Debian root with only Python, make and git (root; an hour)
 	@command -v debootstrap >/dev/null || { echo "debootstrap is missing; sudo apt install debootstrap" >&2; exit 1; }
-	$(BIN)/python deploy/fresh_machine/check.py $(FRESH) --cache "$(FRESH_CACHE)" --json docs/fresh-machine.json
+	$(BIN)/python deploy/fresh_machine/check.py $(FRESH) --cache "$(FRESH_CACHE)" \
+	    $(if $(wildcard ../shared),--shared ../shared) --json docs/fresh-machine.json
 
 # One platform, that of the images. The gateway's image reads headers and speaks DICOM, and computes nothing. PyTorch's
 # builds for CUDA and for processors have one name, so it comes beside the lock (decisions 0065, 0086).

@@ -17,15 +17,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 HAS = ("python3", "make", "git")
-CLONE = "/root/dras"
-HOST = (
-    "/host"  # where files of this machine are in the root: at their own places they would stand in apt's way
-)
+CLONE = Path("/root/dras")
+HOST = Path("/host")  # for files of this machine: at their own places they would stand in apt's way
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
 KEPT_LINES = 5  # of what each target printed last
 
@@ -40,6 +38,7 @@ def main() -> None:
     parser.add_argument(
         "--json", type=Path, help="where status, seconds and last lines of each target are kept"
     )
+    parser.add_argument("--shared", type=Path, help="material that tests compare with, seen beside the clone")
     parser.add_argument("--keep", action="store_true", help="leave the root, and go on in it the next time")
     options = parser.parse_args()
     cache = options.cache.resolve()
@@ -52,7 +51,7 @@ def main() -> None:
         clone(root)
     commit = commit_in(root)
     try:
-        runs = [run(root, shlex.split(target)) for target in options.targets]
+        runs = [run(root, shlex.split(target), shared=options.shared) for target in options.targets]
     finally:
         if not options.keep:
             shutil.rmtree(root)
@@ -99,14 +98,17 @@ def commit_in(root: Path) -> str:
     return subprocess.check_output(words, text=True, env=ENVIRONMENT).strip()
 
 
-def run(root: Path, words: Sequence[str]) -> dict[str, object]:
+def run(root: Path, words: Sequence[str], *, shared: Path | None = None) -> dict[str, object]:
     """Run one target in the root; what it prints is shown and its end kept."""
     say(f"make {' '.join(words)}")
     pip = pip_variables()
+    read_only = {path: HOST / path.relative_to("/") for path in named_files(pip.values())}
+    if shared is not None:
+        read_only[shared.resolve()] = CLONE.with_name("shared")
     began = time.monotonic()
     lines: list[str] = []
     with subprocess.Popen(
-        enter(root, read_only=named_files(pip.values()), words=("make", "-C", CLONE, *words)),
+        enter(root, read_only=read_only, words=("make", "-C", str(CLONE), *words)),
         env=ENVIRONMENT | {name: in_the_root(value) for name, value in pip.items()},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -121,15 +123,18 @@ def run(root: Path, words: Sequence[str]) -> dict[str, object]:
     return {"target": " ".join(words), "status": process.returncode, "seconds": took_s, "last_lines": lines}
 
 
-def enter(root: Path, *, read_only: Sequence[Path], words: Sequence[str]) -> list[str]:
-    """Return the command that runs `words` in the root, with mounts that no other process sees."""
+def enter(root: Path, *, read_only: Mapping[Path, Path], words: Sequence[str]) -> list[str]:
+    """Return the command that runs `words` in the root, with mounts that no other process sees.
+
+    `read_only` says where in the root each path of this machine is.
+    """
     steps = [
         f"mount --bind {root} {root}",
         *(f"mount --rbind /{name} {root}/{name}" for name in ("dev", "sys")),
     ]
-    steps += [f"mount -t proc proc {root}/proc", f"mount -t tmpfs tmpfs {root}/tmp"]
-    places = {path: root / HOST.strip("/") / path.relative_to("/") for path in read_only}
-    for path, place in (places | {Path("/etc/resolv.conf"): root / "etc/resolv.conf"}).items():
+    steps.append(f"mount -t proc proc {root}/proc")
+    for path, within in {**read_only, Path("/etc/resolv.conf"): Path("/etc/resolv.conf")}.items():
+        place = root / within.relative_to("/")
         if path.is_dir():
             place.mkdir(parents=True, exist_ok=True)
         else:

@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
@@ -123,7 +123,7 @@ def run(root: Path, words: Sequence[str], *, shared: Path | None = None) -> dict
     return {"target": " ".join(words), "status": process.returncode, "seconds": took_s, "last_lines": lines}
 
 
-def enter(root: Path, *, read_only: Mapping[Path, Path], words: Sequence[str]) -> list[str]:
+def enter(root: Path, *, read_only: dict[Path, Path], words: Sequence[str]) -> list[str]:
     """Return the command that runs `words` in the root, with mounts that no other process sees.
 
     `read_only` says where in the root each path of this machine is.
@@ -133,7 +133,9 @@ def enter(root: Path, *, read_only: Mapping[Path, Path], words: Sequence[str]) -
         *(f"mount --rbind /{name} {root}/{name}" for name in ("dev", "sys")),
     ]
     steps.append(f"mount -t proc proc {root}/proc")
-    for path, within in {**read_only, Path("/etc/resolv.conf"): Path("/etc/resolv.conf")}.items():
+    # What a machine knows of names: its own, which PyTorch's launcher asks for, and whom to ask for others.
+    names = {path: path for path in (Path("/etc/hosts"), Path("/etc/resolv.conf"))}
+    for path, within in (read_only | names).items():
         place = root / within.relative_to("/")
         if path.is_dir():
             place.mkdir(parents=True, exist_ok=True)

@@ -38,9 +38,11 @@ def explored(name: str, keep: Path, *, seconds: int, within_s: int) -> dict[str,
     """Explore a target in a process of its own; return its figures."""
     numbers = [f"--seconds={seconds}", f"--within={within_s}"]
     command = [sys.executable, "-m", "fuzz.explore", name, f"--keep={keep}", *numbers]
-    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
-    (keep / f"{name}.log").write_text(ended.stderr)
-    found = {key: re.search(rf"stat::{stat}:\s+(\d+)", ended.stderr) for key, stat in TOLD.items()}
+    log = keep / f"{name}.log"
+    with log.open("w") as file:
+        ended = subprocess.run(command, stderr=file, check=False)
+    said = log.read_text(errors="replace")
+    found = {key: re.search(rf"stat::{stat}:\s+(\d+)", said) for key, stat in TOLD.items()}
     return {key: int(match[1]) for key, match in found.items() if match} | {"broken": ended.returncode != 0}
 
 

@@ -8,6 +8,7 @@ which its threads would not survive. Leaves out versions and life cycles, which 
 import errno
 import hashlib
 import os
+import shutil
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -180,9 +181,24 @@ class ObjectShelf:
             if told.get(_KIND) == "file":
                 os.link(part, place)
             else:
-                place.mkdir()
-                with tarfile.open(part) as archive:
-                    archive.extractall(place, filter="data")
+                _unpack(part, place)
+
+
+def _unpack(packed: Path, place: Path) -> None:
+    """Write what `_packed` put together. The filters of `extractall` are not in every Python 3.11."""
+    place.mkdir()
+    with tarfile.open(packed) as archive:
+        for member in archive:
+            path = place / member.name
+            if ".." in path.parts or not path.is_relative_to(place):
+                raise OSError(errno.EIO, "an object would write elsewhere")
+            if member.isdir():
+                path.mkdir()
+            elif content := archive.extractfile(member) if member.isreg() else None:
+                with path.open("xb") as file:
+                    shutil.copyfileobj(content, file)
+            else:
+                raise OSError(errno.EIO, "an object holds more than files and folders")
 
 
 def _sha256(file: Path) -> str:

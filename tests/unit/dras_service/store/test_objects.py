@@ -1,6 +1,9 @@
 """What an object store adds to a folder: copies, checksums, parts, conditions, and its own faults."""
 
 import errno
+import hashlib
+import io
+import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -71,6 +74,22 @@ def machine(object_store, bucket, tmp_path):
 def test_what_one_machine_has_kept_another_reads(machine, content):
     assert machine("one").put("studies/t/ab/key.nii", content)
     assert machine("two").read("studies/t/ab/key.nii") == content
+
+
+@pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "link"])
+def test_an_object_that_would_write_elsewhere_is_refused(machine, tmp_path, name):
+    one, two = machine("one"), machine("two")
+    member = tarfile.TarInfo(name)
+    if name == "link":
+        member.type, member.linkname = tarfile.SYMTYPE, "/etc"
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.addfile(member)
+    told = {objects._SHA256: hashlib.sha256(packed.getvalue()).hexdigest(), objects._KIND: "folder"}
+    obstore.put(one.shelf._store, "outputs/a", packed.getvalue(), attributes=told)
+    with pytest.raises(OSError, match="an object"):
+        two.read("outputs/a")
+    assert not list(tmp_path.rglob("outside"))
 
 
 def test_a_large_file_goes_in_parts_and_comes_back_whole(machine, monkeypatch):

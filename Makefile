@@ -157,9 +157,10 @@ install-venv-module:
 # installed the tests that need them are skipped, by name. Debian starts Orthanc as a service when it installs it,
 # unless a policy says no.
 # So are those of the service against Redis, PostgreSQL and Caddy, which tests start on ports of their own, those of
-# the page in Chromium, and those of what Prometheus and a shell are given; documents say `curl`. What npm gives (axe, and what the page's one
-# foreign file is built of) is fetched where there is npm.
-TEST_PROGRAMS := dciodvfy dsrdump storescu Orthanc redis-server pg_ctlcluster chromium caddy promtool shellcheck rclone curl uuidgen
+# the page in Chromium, and those of what Prometheus, a shell and the documents' own blocks are given. What npm gives
+# (axe, and what the page's one foreign file is built of) is fetched where there is npm.
+TEST_PROGRAMS := dciodvfy dsrdump storescu Orthanc redis-server pg_ctlcluster chromium caddy promtool shellcheck \
+    rclone curl uuidgen
 .PHONY: test-programs
 test-programs: page-packages
 	@missing=; for name in $(TEST_PROGRAMS); do command -v $$name >/dev/null || missing="$$missing $$name"; done; \
@@ -170,8 +171,8 @@ test-programs: page-packages
 	        printf '#!/bin/sh\nexit 101\n' > $$policy && chmod +x $$policy && trap "rm -f $$policy" EXIT; \
 	    fi; \
 	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends \
-	        dicom3tools dcmtk orthanc orthanc-dicomweb redis-server postgresql chromium caddy prometheus shellcheck rclone \
-        curl uuid-runtime || \
+	        dicom3tools dcmtk orthanc orthanc-dicomweb redis-server postgresql chromium caddy prometheus shellcheck \
+	        rclone curl uuid-runtime || \
 	        echo "Not installed:$$missing; tests that need them are skipped." >&2; \
 	else \
 	    echo "Not installed:$$missing; tests that need them are skipped." >&2; \

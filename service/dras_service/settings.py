@@ -75,14 +75,14 @@ class QueueSettings(_Topic):
 
 
 class DeliverySettings(_Topic):
-    """How long somebody who is not reached is tried again."""
+    """How long somebody who is not reached, webhook or DICOM peer, is tried again."""
 
     first_pause_s: Seconds = Field(5.0, description="before a delivery is tried again; doubled each time")
     most_pause_s: Seconds = 3600.0
     max_attempts: int = Field(12, ge=1, description="before a delivery is given up as a dead letter")
 
 
-class WebhookSettings(DeliverySettings):
+class WebhookSettings(_Topic):
     """Whom the gateway tells of jobs that have ended."""
 
     allow: tuple[str, ...] = Field((), description="host names that may be told; *.example.org: all below it")
@@ -122,8 +122,7 @@ class GatewaySettings(_Topic):
     max_listeners: int = Field(512, gt=0, description="event streams open at once")
     heartbeat_s: Seconds = Field(15.0, description="between two signs of life of an event stream")
     stream_limit_s: Seconds = Field(
-        3600.0,
-        description="after which an event stream ends; who listens comes back, and proves again who it is",
+        3600.0, description="of an event stream; who listens comes back, and proves again who it is"
     )
     event_poll_s: Seconds = Field(0.25, description="between two looks at the events of all listeners")
     retry_after_s: Seconds = 1.0
@@ -266,6 +265,7 @@ class Settings(BaseSettings):
     blobs: BlobSettings = BlobSettings()
     queue: QueueSettings = QueueSettings()
     gateway: GatewaySettings = GatewaySettings()
+    delivery: DeliverySettings = DeliverySettings()
     worker: WorkerSettings = WorkerSettings()
     encode: EncodeSettings = EncodeSettings()
     authentication: AuthenticationSettings = AuthenticationSettings()

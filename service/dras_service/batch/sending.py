@@ -121,7 +121,7 @@ class Sender:
 
     def _fail(self, delivery: Delivery, error: Exception) -> None:
         failure = self._way.failure_of(error)
-        pause_s = self._way.pause_s(failure, attempts=delivery.attempts + 1, settings=self._settings)
+        pause_s = self._way.pause_after(failure, attempts=delivery.attempts + 1, settings=self._settings)
         self._deliveries.failed(delivery, fault=str(failure)[:_MOST_FAULT], pause_s=pause_s)
         if failure.may_pass:
             self._failing_since = self._failing_since or time.monotonic()

@@ -27,7 +27,10 @@ class Background:
         sweeper = Sweeper(store=store, blobs=blobs, wake_publisher=self.wake_publisher, settings=settings)
         self._sweeper = Periodic("sweeper", sweeper.run_once, interval_s=queue.sweep_interval_s)
         self._courier = Courier(
-            outbox=store.outbox, webhooks=store.webhooks, settings=settings.gateway.webhooks
+            outbox=store.outbox,
+            webhooks=store.webhooks,
+            settings=settings.gateway.webhooks,
+            delivery=settings.delivery,
         )
         self._webhooks = Periodic(
             "webhooks", self._courier.run_once, interval_s=settings.gateway.webhooks.interval_s

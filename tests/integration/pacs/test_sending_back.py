@@ -64,8 +64,8 @@ def node(serving: Serving, orthanc: Orthanc, tmp_path_factory: pytest.TempPathFa
         tmp_path_factory.mktemp("node"),
         config(orthanc),
         data=serving.data,
-        DRAS_GATEWAY__WEBHOOKS__FIRST_PAUSE_S="0.1",
-        DRAS_GATEWAY__WEBHOOKS__MAX_ATTEMPTS="3",
+        DRAS_DELIVERY__FIRST_PAUSE_S="0.1",
+        DRAS_DELIVERY__MAX_ATTEMPTS="3",
     )
     orthanc.knows("dras", "DRAS", started.port)
     yield started

@@ -93,7 +93,8 @@ class Clients:
     n_submitted: int = 0
     conflicts: list[str] = field(default_factory=list)
     cancelled: set[str] = field(default_factory=set)
-    stop: threading.Event = field(default_factory=threading.Event)
+    stop: threading.Event = field(default_factory=threading.Event)  # begin no more uploads
+    leave: threading.Event = field(default_factory=threading.Event)  # ask no more
 
     def start(self, seed: int, plan: Plan) -> list[threading.Thread]:
         threads = [
@@ -122,12 +123,15 @@ class Clients:
                 self.stop.wait(plan.pause_s * chance.random() * 2)
 
     def _upload(self, client: httpx2.Client, chance: random.Random, content: str) -> str | None:
-        """Ask until answered; None where the service ended first."""
+        """Ask until answered, even when it is time to stop; None where it is time to leave.
+
+        Who left unanswered would not know of a job that was committed, and it would count as a duplicate.
+        """
         headers = {
             "Content-Type": "application/octet-stream",
             "Idempotency-Key": content.partition("\n")[2],
         }
-        while True:
+        while not self.leave.is_set():
             with suppress(httpx2.HTTPError):
                 url = chance.choice(self.urls)
                 answer = client.post(f"{url}/v1/studies", content=content.encode(), headers=headers)
@@ -136,9 +140,8 @@ class Clients:
                     self.answered_at.setdefault(job_id, time.time())
                     self.accepted[job_id] = content
                     return job_id
-            if self.stop.is_set():
-                return None
             time.sleep(0.1)
+        return None
 
 
 class Killer:
@@ -353,16 +356,17 @@ def soak(folder: Path, plan: Plan, seed: int) -> dict:
         threads = clients.start(seed, plan)
         killer.run(plan, began + plan.seconds)
         clients.stop.set()
-        for thread in threads:
-            thread.join()
         killer.calm()
         end = time.monotonic() + SETTLE_WITHIN_S
+        for thread in threads:
+            thread.join(max(end - time.monotonic(), 0.0))
         while set(clients.accepted) - site.ended() and time.monotonic() < end:
             time.sleep(0.2)
         return {"run": plan.name} | count(site, clients, killer, time.monotonic() - began)
     finally:
         if clients is not None:
             clients.stop.set()
+            clients.leave.set()
         site.close()
         if redis is not None:
             redis.end()

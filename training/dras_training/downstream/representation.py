@@ -20,16 +20,11 @@ from dras_training.downstream.people import People
 Pooling: TypeAlias = Literal["mean", "regions", "learned", "moments"]
 POOLINGS: tuple[Pooling, ...] = ("mean", "regions", "learned", "moments")
 THIRDS = 3
-STEPS, RATE, DECAY = (
-    200,
-    0.05,
-    0.02,
-)  # of the learnt weights: few people, so that they stay near the plain mean
-
+# Of the learnt weights: few people, so that they stay near the plain mean.
+STEPS, RATE, DECAY = 200, 0.05, 0.02
 LEAST_SEEN = 5  # people with a valid patch at a location, to know its level
-LEAST_SPREAD = (
-    0.25  # of the spread of all locations: nobody's patch stands out because those of others are alike
-)
+# Of the spread of all locations: nobody's patch stands out because those of others are alike.
+LEAST_SPREAD = 0.25
 DIGITS = 5  # of a level and a spread, of which a head keeps two for every location and component
 
 

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from dras_model.outputs.folder import new_file
+from dras_training.evaluation.questions import BY_FEW
 from dras_training.evaluation.robustness import ASKED
 
 INTRODUCTION = """# What the starter weights are worth
@@ -43,7 +44,6 @@ Concordance is Lin's, component by component over people and locations together;
 mean of each location off first, so that what tells locations from each other is no agreement. Given are the
 quartiles over components.
 """
-BY_FEW = "labels_"  # begins the keys of questions of few labels
 _COLOURS = {"judged": "#1b6ca8", "control": "#2e7d4f", "baseline": "#777777", "ablation": "#d1603d"}
 _DPI = 90
 

@@ -30,7 +30,8 @@ SEED = 0
 NOBODY = -1  # the kind of the healthy
 PERCENTS = (1, 5, 10, 25)  # of the labels; by all of them it is the question of detection
 DRAWS = 5  # of who is labelled
-_BY_FEW = "Whether a region has emphysema, by {} % of the labels"
+BY_FEW = "labels_"  # begins the keys of what is asked by few of them
+_BY_FEW_LABELS = "Whether a region has emphysema, by {} % of the labels"
 
 
 def mean_area(_observed: Numbers, areas: Numbers) -> float:
@@ -55,7 +56,7 @@ class Form(NamedTuple):
 FORMS = {
     "subtype": Form("Which kind of emphysema a region has, where it has any", "AUC", 0.5, mean_auc),
     "detection": Form("Whether a region has emphysema", "AUC", 0.5, mean_auc),
-    **{f"labels_{n}": Form(_BY_FEW.format(n), "AUC", 0.5, mean_auc) for n in PERCENTS},
+    **{f"{BY_FEW}{n}": Form(_BY_FEW_LABELS.format(n), "AUC", 0.5, mean_auc) for n in PERCENTS},
     "severity": Form("How much of both lungs is emphysema: the root of its %", "R²", 0.0, explained),
     "survival": Form("Who of the invented people dies first", "C-index", 0.5, concordance),
     "kernel": Form("Which kernel made the scan: a leak, 0.5 is good", "AUC", 0.5, ranked),
@@ -165,7 +166,7 @@ def ask_by_few(truth: Truth, systems: Mapping[str, People], pooling: Pooling) ->
     """
     observed = np.repeat(truth.present[:, :, np.newaxis], DRAWS, axis=2)
     return [
-        Question(f"labels_{percent}", observed, _each(systems, partial(_by_few, truth, pooling, percent)))
+        Question(f"{BY_FEW}{percent}", observed, _each(systems, partial(_by_few, truth, pooling, percent)))
         for percent in PERCENTS
     ]
 

@@ -14,7 +14,7 @@ import httpx2
 from dras_service.addresses import AddressRefused, Resolve, resolve
 from dras_service.gateway.webhooks.signing import signed_headers
 from dras_service.pauses import pause_s
-from dras_service.settings import WebhookSettings
+from dras_service.settings import DeliverySettings, WebhookSettings
 from dras_service.store.outbox import Outbox
 from dras_service.store.rows import Letter, Webhook
 from dras_service.store.webhooks import Webhooks
@@ -33,11 +33,13 @@ class Courier:
         outbox: Outbox,
         webhooks: Webhooks,
         settings: WebhookSettings,
+        delivery: DeliverySettings,
         lookup: Resolve | None = None,
     ) -> None:
         self._outbox = outbox
         self._webhooks = webhooks
         self._settings = settings
+        self._delivery = delivery
         self._lookup = lookup
         self._stopped = False
 
@@ -67,7 +69,7 @@ class Courier:
         if fault is None:
             self._outbox.sent(letter)
             return
-        delay_s = pause_s(self._settings, attempts=letter.attempts)
+        delay_s = pause_s(self._delivery, attempts=letter.attempts)
         if delay_s is None:
             _log.error("webhook %s is not reached (%s); call %d is given up", hook.id, fault, letter.id)
             self._outbox.drop(letter)

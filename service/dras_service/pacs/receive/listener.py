@@ -61,9 +61,7 @@ class Listener:
             deidentifier=Deidentifier(open_salt(settings.salt_file)),
         )
         completer = Completer(self._room, self._routing.handling, store=store, blobs=blobs)
-        self._dispatcher = Dispatcher(
-            configuration, store=store, blobs=blobs, settings=settings.gateway.webhooks
-        )
+        self._dispatcher = Dispatcher(configuration, store=store, blobs=blobs, settings=settings.delivery)
         self._threads = (
             Periodic("completer", completer.run_once, interval_s=_LOOK_S),
             Periodic("dispatcher", self._dispatcher.run_once, interval_s=_SEND_S),

@@ -7,12 +7,12 @@ in again: it is no CT (`receive.storing`).
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from dras_service import pauses
 from dras_service.header import NotDicom
 from dras_service.pacs.configuration import Configuration, Form
 from dras_service.pacs.failures import PeerFailed
 from dras_service.pacs.send.dimse import send_by_store
 from dras_service.pacs.send.stow import send_by_stow
+from dras_service.pauses import pause_s
 from dras_service.settings import DeliverySettings
 
 FILES: dict[Form, str] = {
@@ -56,6 +56,6 @@ def failure_of(error: Exception) -> PeerFailed:
     return PeerFailed(str(error))
 
 
-def pause_s(error: PeerFailed, *, attempts: int, settings: DeliverySettings) -> float | None:
+def pause_after(error: PeerFailed, *, attempts: int, settings: DeliverySettings) -> float | None:
     """Return how long to wait before a delivery is tried again, None where it is given up."""
-    return pauses.pause_s(settings, attempts=attempts) if error.may_pass else None
+    return pause_s(settings, attempts=attempts) if error.may_pass else None

@@ -6,7 +6,7 @@ from dras_service.errors import CannotServe
 from dras_service.header import NotDicom
 from dras_service.pacs.configuration import Configuration, Form
 from dras_service.pacs.failures import PeerFailed
-from dras_service.pacs.send.delivery import FILES, failure_of, objects_in, pause_s, send_objects
+from dras_service.pacs.send.delivery import FILES, failure_of, objects_in, pause_after, send_objects
 from dras_service.security.actions import Action, Outcome
 from dras_service.settings import DeliverySettings
 from dras_service.store.blobs import BlobStore
@@ -61,7 +61,7 @@ class Dispatcher:
             self._outbox.sent(letter)
 
     def _put_off(self, letter: Letter, error: PeerFailed) -> None:
-        delay_s = pause_s(error, attempts=letter.attempts, settings=self._settings)
+        delay_s = pause_after(error, attempts=letter.attempts, settings=self._settings)
         if delay_s is None:
             _log.error("job %s is not sent to %s and given up: %s", letter.job_id, letter.target, error)
             self._record(letter, Outcome.FAILED)

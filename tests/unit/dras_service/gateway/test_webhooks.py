@@ -10,10 +10,11 @@ from dras_service import pauses as pauses_module
 from dras_service.addresses import AddressRefused, check_url, resolve
 from dras_service.gateway.webhooks.courier import Courier
 from dras_service.gateway.webhooks.signing import new_secret, signed_headers
-from dras_service.settings import GatewaySettings, WebhookSettings
+from dras_service.settings import DeliverySettings, GatewaySettings, WebhookSettings
 from unit.dras_service.examples import claim_of, submit
 
-OPEN = WebhookSettings(allow=("hooks.test",), allow_private=True, allow_http=True, first_pause_s=10.0)
+OPEN = WebhookSettings(allow=("hooks.test",), allow_private=True, allow_http=True)
+PATIENT = DeliverySettings(first_pause_s=10.0)
 PUBLIC = WebhookSettings(allow=("example.org", "*.example.org"))
 
 
@@ -176,9 +177,13 @@ def hook(store, receiver):
     return store.webhooks.add(receiver.url, tenant="default", secret=new_secret())
 
 
-def courier(store, settings=OPEN):
+def courier(store, settings=OPEN, delivery=PATIENT):
     return Courier(
-        outbox=store.outbox, webhooks=store.webhooks, settings=settings, lookup=lambda *_: ["127.0.0.1"]
+        outbox=store.outbox,
+        webhooks=store.webhooks,
+        settings=settings,
+        delivery=delivery,
+        lookup=lambda *_: ["127.0.0.1"],
     )
 
 
@@ -224,9 +229,9 @@ def test_a_call_that_is_not_taken_is_made_again_later_with_the_same_id(store, cl
 def test_a_call_is_given_up_in_the_end_and_said_in_the_log(store, clock, receiver, hook, caplog):
     end_a_job(store)
     receiver.status = 500
-    settings = OPEN.model_copy(update={"max_attempts": 3})
+    delivery = PATIENT.model_copy(update={"max_attempts": 3})
     for _ in range(10):
-        courier(store, settings).run_once()
+        courier(store, delivery=delivery).run_once()
         clock.now += 3600.0
     assert len(receiver.calls) == 3
     assert [hook.id in record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
@@ -239,10 +244,10 @@ def test_pauses_grow_up_to_a_limit(store, clock, receiver, hook, monkeypatch):
     monkeypatch.setattr(pauses_module.random, "uniform", lambda *_: 1.0)
     end_a_job(store)
     receiver.status = 500
-    settings = OPEN.model_copy(update={"most_pause_s": 35.0, "max_attempts": 100})
+    delivery = PATIENT.model_copy(update={"most_pause_s": 35.0, "max_attempts": 100})
     called_at = []
     for _ in range(200):
-        if courier(store, settings).run_once():
+        if courier(store, delivery=delivery).run_once():
             called_at.append(clock.now)
         clock.now += 1.0
     pauses = [later - earlier for earlier, later in itertools.pairwise(called_at)]

@@ -30,9 +30,7 @@ def node(parts: Parts, *names: str) -> Dispatcher:
     configuration = Configuration.model_validate(
         {"node": {"ae_title": "DRAS"}, "peers": dict.fromkeys(names, peer)}
     )
-    return Dispatcher(
-        configuration, store=parts.store, blobs=parts.blobs, settings=parts.settings.gateway.webhooks
-    )
+    return Dispatcher(configuration, store=parts.store, blobs=parts.blobs, settings=parts.settings.delivery)
 
 
 def entries(parts: Parts) -> list[tuple[str, ...]]:

@@ -16,6 +16,7 @@ from dras_cli.options import AnyPath, json_option
 from dras_cli.progress import long_bar, progress_bar
 from dras_model.encoder.heads import MOST_COHORT, MOST_UNIT, Head
 from dras_model.library import find_atlas, load_bundle
+from dras_training.downstream.poolings import POOLINGS
 
 if TYPE_CHECKING:
     from dras_training.downstream.outcomes import Table
@@ -25,7 +26,6 @@ _EMBEDDINGS = (
     "EMBEDDINGS are folders of `dras extract`, a person each by the folder's name, or one file of"
     " `dras train encode`."
 )
-_POOLINGS = ("mean", "regions", "learned", "moments")
 _QUESTION, _KEPT = ("embeddings", "table", "pooling"), ("bundle", "out", "cohort", "name")
 
 
@@ -40,7 +40,7 @@ class Question:
     @property
     def poolings(self) -> tuple[Any, ...]:
         """The poolings to judge."""
-        return _POOLINGS if self.pooling == "all" else (self.pooling,)
+        return POOLINGS if self.pooling == "all" else (self.pooling,)
 
     def read(self) -> "tuple[People, Table]":
         """Read both. Raises SetupRefused."""
@@ -107,7 +107,7 @@ def _downstream(command: Callable[..., None]) -> Callable[..., None]:
     options = (
         click.argument("embeddings", nargs=-1, required=True, type=AnyPath),
         click.option("--table", required=True, type=AnyPath, help="CSV or Parquet with a column `subject`."),
-        click.option("--pooling", type=click.Choice([*_POOLINGS, "all"]), default="mean", show_default=True),
+        click.option("--pooling", type=click.Choice([*POOLINGS, "all"]), default="mean", show_default=True),
         click.option("--bundle", metavar="NAME|PATH", help="Bundle that made the embeddings."),
         click.option("-o", "--out", type=AnyPath, help="New bundle: that of --bundle, and the head."),
         click.option("--cohort", help="Who was fitted on, in a few words; told with every estimate."),
@@ -187,7 +187,7 @@ def survival(*, question: Question, keeping: Keeping | None, time: str, event: s
 @click.command("dense")
 @click.argument("study", type=AnyPath)
 @click.option("--bundle", required=True, metavar="NAME|PATH", help="Bundle with the head.")
-@click.option("--head", required=True, help="Name of a head that was fitted with --pooling mean.")
+@click.option("--head", required=True, help="Name of a head that was fitted with --pooling patches, or mean.")
 @click.option("-o", "--out", required=True, type=AnyPath, help="The map, NIfTI.")
 @click.option(
     "--stride", type=click.Choice(["4", "8", "16", "32"]), default="16", show_default=True, help="mm."

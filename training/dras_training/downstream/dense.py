@@ -60,7 +60,7 @@ def find_head(bundle: Bundle, name: str) -> Head:
     if name not in known:
         raise _unsuited(bundle, name, f"there is none; it has {', '.join(known) or 'no heads'}")
     if not known[name].weighs_alike:
-        raise _unsuited(bundle, name, "it does not weigh every patch alike; fit one with --pooling mean")
+        raise _unsuited(bundle, name, "it does not weigh every patch alike; fit one with --pooling patches")
     return known[name]
 
 

@@ -2,8 +2,9 @@
 
 A person's vector is the mean of the valid patches at some locations of the atlas, spread over it; a step sees some
 of the people at some of the locations, and puts each patch where the mean of all locations would be, or it would
-learn which locations it saw. The head begins as the probe does, fitted to the embeddings as they are, so
-that a course without a step, or of rate 0, is the probe. How many labels it takes is `efficiency`'s question.
+learn which locations it saw. The head begins as the probe does, fitted to the embeddings as they are, and is fitted
+so again to what the steps have made of them: a course of rate 0 is the probe. How many labels it takes is the
+question of `efficiency`.
 """
 
 from dataclasses import dataclass
@@ -38,8 +39,8 @@ class Course:
 
     locations: int = 16
     steps: int = 100
-    people: int = 4
-    places: int = 4
+    people: int = 8
+    places: int = 8
     rate: float = 1e-4
     scratch_rate: float = 1e-3
     seed: int = 0
@@ -134,9 +135,9 @@ class Patients:
         rate: float,
         seed: int,
     ) -> Tuned:
-        """Train `network`, in the mode it comes in, and `heads` on the `labelled`. Raises SetupRefused.
+        """Train `network`, in the mode it comes in, on the `labelled`. Raises SetupRefused.
 
-        `levels` (places, components) are those that the network begins with.
+        It begins with `heads` and with `levels` (places, components); the heads it ends with are a probe's.
         """
         course, scale = self.course, _Scale.of(self.targets[labelled], self.kind)
         head = scale.as_layer(heads).to(course.device)
@@ -153,7 +154,7 @@ class Patients:
                 tuning.take_step(model, self._loss(answers, scale, who), optimiser, step=step)
             schedule.step()
         network.eval()
-        return Tuned(network, scale.as_fits(head, heads[0].centre))
+        return Tuned(network, self.probe(self.vectors(network, labelled), labelled))
 
     def answers(self, tuned: Tuned, who: NDArray[np.int64]) -> Numbers:
         """Return the answers (people, targets): numbers in their unit, or log odds."""
@@ -215,8 +216,3 @@ class _Scale:
             layer.weight.copy_(torch.from_numpy(weights / self.spread[:, np.newaxis]))
             layer.bias.copy_(torch.from_numpy((apart - self.mean) / self.spread))
         return layer
-
-    def as_fits(self, layer: nn.Linear, centre: Numbers) -> tuple[Fit, ...]:
-        weights = layer.weight.detach().cpu().double().numpy() * self.spread[:, np.newaxis]
-        at_zero = layer.bias.detach().cpu().double().numpy() * self.spread + self.mean
-        return tuple(Fit(centre, w, float(b + w @ centre)) for w, b in zip(weights, at_zero, strict=True))

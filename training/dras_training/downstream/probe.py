@@ -28,10 +28,11 @@ from dras_training.downstream.fitting import OUTER, Fit, FitKind, fit, folds
 from dras_training.downstream.judging import Numbers
 from dras_training.downstream.outcomes import Outcome
 from dras_training.downstream.people import People
+from dras_training.downstream.poolings import Pooling
 from dras_training.downstream.representation import (
-    Pooling,
     groups_of,
     learn_attention,
+    learn_direction,
     learn_moments,
     vectors,
 )
@@ -140,9 +141,20 @@ def fit_all(
     people: People, target: NDArray[Any], kind: FitKind, pooling: Pooling, *, seed: int
 ) -> tuple[Pooled, Fit]:
     """Fit pooling and model to everybody who is given."""
-    learnt = _beyond_expected(target) if kind == "hazard" else target
-    pooled = Pooled.of(people, pooling, np.asarray(learnt, dtype=np.float64).reshape(-1, 1), seed=seed)
+    learnt = np.asarray(_beyond_expected(target) if kind == "hazard" else target, dtype=np.float64)
+    pooled = Pooled.of(people, pooling, learnt.reshape(-1, 1), seed=seed)
+    if pooling == "patches":
+        direction = learn_direction(people, learnt, seed=seed)
+        return pooled, _fit_along(direction, pooled(people), target, kind, seed=seed)
     return pooled, fit(pooled(people), target, kind, seed=seed)
+
+
+def _fit_along(
+    direction: Numbers, columns: Numbers, target: NDArray[Any], kind: FitKind, *, seed: int
+) -> Fit:
+    """Fit how far, and from where, the target goes with `columns` along a direction."""
+    found = fit((columns @ direction)[:, np.newaxis], target, kind, seed=seed)
+    return Fit(np.nanmean(columns, axis=0), direction * found.weights[0], found.intercept)
 
 
 def _beyond_expected(target: NDArray[Any]) -> Numbers:

@@ -3,10 +3,8 @@
 Moments are the mean and the deviation, over the patches, of what each has beyond its location's level: an encoder
 that is conditioned on location differs between locations more than between people. None of them looks at more than
 a patch at a time, so that all are served as a `Head`. Regions are the atlas': both sides, each in thirds of its
-corners' height.
+corners' height. `patches` is the mean again, weighed along one direction that patches tell.
 """
-
-from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -15,16 +13,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from dras_model.encoder.heads import EVERYWHERE, Attention, Moments, pool
+from dras_training.downstream.fitting import fit
+from dras_training.downstream.judging import Numbers
 from dras_training.downstream.people import People
+from dras_training.downstream.poolings import Pooling
 
-Pooling: TypeAlias = Literal["mean", "regions", "learned", "moments"]
-POOLINGS: tuple[Pooling, ...] = ("mean", "regions", "learned", "moments")
 THIRDS = 3
 # Of the learnt weights: few people, so that they stay near the plain mean.
 STEPS, RATE, DECAY = 200, 0.05, 0.02
 LEAST_SEEN = 5  # people with a valid patch at a location, to know its level
 # Of the spread of all locations: nobody's patch stands out because those of others are alike.
 LEAST_SPREAD = 0.25
+MOST_PATCHES = (
+    50_000  # that a direction is learnt of, which has no more weights than an embedding has components
+)
 DIGITS = 5  # of a level and a spread, of which a head keeps two for every location and component
 
 
@@ -80,6 +82,22 @@ def learn_moments(people: People) -> Moments:
 
 def _rounded(table: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(float(f"{value:.{DIGITS}g}") for value in row) for row in table.tolist())
+
+
+def learn_direction(people: People, target: Numbers, *, seed: int) -> Numbers:
+    """Return the direction (components,) in which patches, within a location, differ with their person's target.
+
+    Every valid patch is an example of the target (people,) of its person. Means leave the differences within a
+    person aside, and what is fitted to them may follow what tells locations, not people, from each other.
+    """
+    rows, places = np.nonzero(people.valid)
+    if len(rows) > MOST_PATCHES:
+        generator = np.random.Generator(np.random.PCG64([seed, len(rows)]))
+        drawn = np.sort(generator.choice(len(rows), MOST_PATCHES, replace=False))
+        rows, places = rows[drawn], places[drawn]
+    level = np.array(learn_moments(people).level)
+    apart = people.embeddings[rows, places] - level[places]
+    return fit(apart, target[rows], "regression", seed=seed).weights
 
 
 def learn_attention(people: People, targets: NDArray[np.float64], *, seed: int) -> Attention:

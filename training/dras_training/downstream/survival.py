@@ -19,8 +19,8 @@ from dras_training.downstream.fitting import OUTER
 from dras_training.downstream.judging import Numbers
 from dras_training.downstream.outcomes import LEAST_PEOPLE, Table, rows_of
 from dras_training.downstream.people import People
+from dras_training.downstream.poolings import Pooling
 from dras_training.downstream.probe import Judged, as_head, fit_all, out_of_fold
-from dras_training.downstream.representation import Pooling
 
 LEAST_EVENTS = 2 * OUTER  # so that each fold has two
 HORIZONS = (0.25, 0.5, 0.75)  # quantiles of the times of events

@@ -29,7 +29,7 @@ place of an encoder: the share of low voxels in the very same patches, and its r
 A person, or a region, is the mean and the deviation, over its patches, of what each has beyond the level of its
 location, which is that of the people who are fitted to
 ([decision 0089](decisions/0089-what-is-beyond-a-location.md)); dense maps and patches of real scans are asked of
-heads of the plain mean, as no other can be asked of a patch.
+heads that patches taught ([decision 0094](decisions/0094-patches-teach-where.md)).
 Intervals are of 95 %, by drawing people anew a thousand times, the same people for all that is compared. They do
 not hold how much another training, another fit or another cohort would differ. Where there is nothing to find,
 cross-validation gives figures below guessing: whoever is left out pulls the fit of the others away from it.

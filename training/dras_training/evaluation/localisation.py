@@ -19,8 +19,8 @@ from dras_training.downstream.dense import slide
 from dras_training.downstream.judging import Numbers, ranked
 from dras_training.downstream.people import People
 from dras_training.downstream.places import lung_of_blocks
+from dras_training.downstream.poolings import Pooling
 from dras_training.downstream.probe import fit_all
-from dras_training.downstream.representation import Pooling
 from dras_training.evaluation.material import KINDS, Sample, cut_phantom, insertions
 from dras_training.evaluation.questions import NOBODY, SEED, Question, Truth
 from dras_training.evaluation.regional import fit_regions
@@ -55,8 +55,8 @@ def to_map(people: Sequence[Person], most: int, atlas: Atlas) -> list[Mapped]:
 
 
 def severity_head(people: People, severity: Numbers) -> Head:
-    """Return the head of severity of the plain mean, fitted to `people`; of its quality nothing is told."""
-    pooled, found = fit_all(people, severity, "regression", "mean", seed=SEED)
+    """Return the head of severity that patches tell, fitted to `people`; of its quality nothing is told."""
+    pooled, found = fit_all(people, severity, "regression", "patches", seed=SEED)
     return Head(
         name="severity",
         outcome="severity",
@@ -112,8 +112,8 @@ def inserted_questions(
     """Ask of real scans that were given `insertions`, scan by scan in `samples`, by what held-out people taught.
 
     `systems` are embeddings of held-out people, `inserted` those of all `samples` in their order. Which patches
-    hold it is asked of a head of the plain mean, as no other can be asked of a patch. Intervals are over
-    insertions: how other patients would do is not in them.
+    hold it is asked of a head that can be asked of a patch (`severity_head`). Intervals are over insertions: how
+    other patients would do is not in them.
     """
     flat, here = [sample for scan in samples for sample in scan], _truth_of(samples)
     ill = np.flatnonzero(here.severity > 0)

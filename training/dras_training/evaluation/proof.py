@@ -15,7 +15,7 @@ from dras_model.encoder.bundle import Bundle
 from dras_model.imaging.atlas import Atlas
 from dras_model.results.errors import StudyRefused
 from dras_training.downstream.people import People
-from dras_training.downstream.representation import Pooling
+from dras_training.downstream.poolings import Pooling
 from dras_training.downstream.survival import concordance
 from dras_training.evaluation import robustness
 from dras_training.evaluation.claims import SUBTYPE, claims_of_agreement, claims_of_questions

@@ -18,8 +18,8 @@ from dras_model.imaging.phantom.spec import Kernel
 from dras_training.downstream.fitting import OUTER, folds
 from dras_training.downstream.judging import Measure, Numbers, explained, interval, ranked
 from dras_training.downstream.people import People
+from dras_training.downstream.poolings import Pooling
 from dras_training.downstream.probe import out_of_fold
-from dras_training.downstream.representation import Pooling
 from dras_training.downstream.survival import concordance
 from dras_training.evaluation.material import KINDS
 from dras_training.evaluation.regional import fit_regions, mean_auc, regions_out_of_fold

@@ -13,7 +13,8 @@ from dras_model.encoder.heads import Moments, pool
 from dras_training.downstream.fitting import OUTER, Fit, fit, folds
 from dras_training.downstream.judging import Numbers, ranked
 from dras_training.downstream.people import People
-from dras_training.downstream.representation import Pooling, learn_moments, regions_of
+from dras_training.downstream.poolings import Pooling
+from dras_training.downstream.representation import learn_moments, regions_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)

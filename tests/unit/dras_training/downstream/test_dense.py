@@ -111,7 +111,7 @@ def test_a_head_that_is_not_there_or_needs_a_whole_patient_is_refused(atlas, bun
         find_head(bundle, "low")
     assert refused.value.code is Code.HEAD_UNSUITED
     regional = SimpleNamespace(manifest=bundle.manifest, heads=(head(len(atlas.corners), groups=2),))
-    with pytest.raises(SetupRefused, match="pooling mean"):
+    with pytest.raises(SetupRefused, match="pooling patches"):
         find_head(regional, "low")
 
 

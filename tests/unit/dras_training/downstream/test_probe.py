@@ -6,15 +6,24 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
+from sksurv.util import Surv
 
 from dras_model.encoder.creation import with_heads
 from dras_model.encoder.heads import parse_head
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
+from dras_training.downstream import representation
 from dras_training.downstream.keeping import require_names
 from dras_training.downstream.outcomes import Outcome, Table
-from dras_training.downstream.probe import heads, judge
-from dras_training.downstream.representation import groups_of, learn_attention, learn_moments
+from dras_training.downstream.probe import heads, judge, out_of_fold
+from dras_training.downstream.representation import (
+    groups_of,
+    learn_attention,
+    learn_direction,
+    learn_moments,
+)
+from dras_training.downstream.survival import concordance
 from unit.dras_training.downstream.conftest import TOLD_AT
 
 
@@ -80,6 +89,53 @@ def test_learnt_weights_look_where_the_outcome_is_told(people, sick):
     assert int(np.argmax(head.attention.bias)) == TOLD_AT
 
 
+def test_a_head_that_patches_taught_finds_the_place_that_one_of_the_mean_does_not(people):
+    rng = np.random.default_rng(13)
+    burden = rng.random(len(people))
+    lost = rng.random(people.valid.shape) < burden[:, np.newaxis]
+    embeddings = rng.normal(size=people.embeddings.shape).astype(np.float32)
+    embeddings[:, :, 0] += 2.0 * lost
+    # Of a person it says everything and of a patch nothing: what it adds to patches is nothing in the mean.
+    apart = np.where(people.valid, rng.normal(size=people.valid.shape), np.nan)
+    embeddings[:, :, 1] = burden[:, np.newaxis] + 3.0 * (apart - np.nanmean(apart, axis=1, keepdims=True))
+    embeddings += 3.0 * rng.normal(size=embeddings.shape[1:]).astype(np.float32)  # levels of locations
+    outcome = number(replace(people, embeddings=embeddings), burden)
+    level = np.nanmean(embeddings, axis=0)
+    area = {}
+    for pooling in ("mean", "patches"):
+        (found,) = judge(outcome, pooling)
+        assert found.performance.value > 0.5
+        (head,) = heads(outcome, [found], cohort="invented people", unit="%")
+        told = head.of_each((embeddings - level).reshape(-1, embeddings.shape[2])).reshape(lost.shape)
+        rows = zip(lost, told, people.valid, strict=True)
+        within = [
+            roc_auc_score(where[seen], said[seen]) for where, said, seen in rows if 0 < where[seen].mean() < 1
+        ]
+        area[pooling] = np.mean(within)
+    assert area["patches"] > area["mean"] + 0.1
+
+
+@pytest.mark.parametrize("kind", ["classes", "hazard"])
+def test_patches_teach_a_class_and_a_hazard_as_the_mean_does(people, severity, kind):
+    if kind == "classes":
+        high = (severity > np.median(severity)).astype(np.float64)
+        (found,) = judge(Outcome("high", people, "classification", high, ("no", "yes")), "patches")
+        assert found.performance.low > 0.95
+        return
+    times = np.exp(-2.0 * severity + 0.1 * np.random.default_rng(3).normal(size=len(people)))
+    fate = Surv.from_arrays(event=np.ones(len(people), dtype=np.bool_), time=times)
+    pairs = np.stack([fate["event"], fate["time"]], axis=1)
+    assert concordance(pairs, out_of_fold(people, fate, "hazard", "patches", seed=0)) > 0.9
+
+
+def test_of_more_patches_than_are_wanted_a_direction_is_learnt_of_some(people, severity, monkeypatch):
+    everything = learn_direction(people, severity, seed=0)
+    monkeypatch.setattr(representation, "MOST_PATCHES", 400)
+    some = learn_direction(people, severity, seed=0)
+    assert np.abs(some - everything).max() > 0
+    assert np.argmax(np.abs(some)) == np.argmax(np.abs(everything)) == 0
+
+
 def test_a_head_of_moments_that_was_written_and_read_gives_each_person_its_own_formula(people, severity):
     outcome = number(people, severity)
     (head,) = heads(outcome, judge(outcome, "moments"), cohort="invented people", unit="%")
@@ -112,7 +168,7 @@ def test_a_head_without_moments_is_written_as_versions_that_know_none_read_it(pe
     assert "moments" not in told
 
 
-@pytest.mark.parametrize("pooling", ["mean", "regions", "learned"])
+@pytest.mark.parametrize("pooling", ["mean", "regions", "learned", "patches"])
 def test_a_head_that_was_written_and_read_gives_each_person_what_the_model_fitted(people, severity, pooling):
     outcome = number(people, severity)
     (head,) = heads(outcome, judge(outcome, pooling), cohort="invented people", unit="%")

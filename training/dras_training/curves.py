@@ -68,6 +68,8 @@ def _accuracies(axes: Axes, columns: dict[str, np.ndarray]) -> None:
 
 
 def _curve(axes: Axes, steps: np.ndarray, values: np.ndarray, *, label: str, colour: str) -> None:
+    if not values.any():  # a recipe without neighbours
+        return
     axes.plot(steps, values, color=colour, lw=0.4, alpha=0.3)
     axes.plot(steps, _smooth(values), color=colour, lw=1.8, label=label)
 

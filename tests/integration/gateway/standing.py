@@ -5,6 +5,7 @@ import contextlib
 import socket
 import threading
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 
 from dras_service.gateway.app import create_app
@@ -64,7 +65,9 @@ class Standing:
 
     def files(self) -> list[Path]:
         """Everything that lies among the blobs, unfinished or not."""
-        return [path for path in self.settings.blob_folder.rglob("*") if path.is_file()]
+        while True:
+            with suppress(FileNotFoundError):  # a folder that is cleared away while it is looked into
+                return [path for path in self.settings.blob_folder.rglob("*") if path.is_file()]
 
     def n_jobs(self) -> int:
         """Jobs of the one tenant."""

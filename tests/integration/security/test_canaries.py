@@ -262,6 +262,7 @@ def test_nothing_about_a_patient_is_kept_or_said_anywhere_and_nothing_at_all_aft
     assert set().union(*map(found_in, scene.said)) == set()
 
     for entry in scene.ask("GET", "/v1/jobs").json()["jobs"]:
+        wait_until(lambda job=entry["id"]: ended(scene, job), within_s=90, what="the job ends")
         assert scene.ask("DELETE", f"/v1/jobs/{entry['id']}").status_code == 204
     studies = scene.folder / "data" / "blobs" / "studies"
     wait_until(

@@ -18,6 +18,8 @@ def log(monkeypatch):
     """This process's logging, sent to a string; all is put back afterwards."""
     root, stream = logging.getLogger(), io.StringIO()
     handlers, level = root.handlers[:], root.level
+    hushed, heard = logging.getLogger("pydicom"), logging.getLogger("pydicom").level
+    hushed.setLevel(logging.NOTSET)  # a DICOM node in this process has hushed it
     for module, name in ((sys, "excepthook"), (threading, "excepthook"), (sys, "unraisablehook")):
         monkeypatch.setattr(module, name, getattr(module, name))
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
@@ -26,6 +28,7 @@ def log(monkeypatch):
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
     root.handlers[:] = handlers
     root.setLevel(level)
+    hushed.setLevel(heard)
 
 
 def test_our_own_message_is_a_constant_and_its_values_stand_apart(log):

@@ -25,6 +25,8 @@ def draw_curves(run: Path, out: Path) -> None:
     if not lines:
         raise SetupRefused(Code.RESUME_IMPOSSIBLE, name=run.name, reason="its log is empty")
     columns = {name: np.array([line[name] for line in lines]) for name in lines[0] if name != "eta_s"}
+    if not columns["loss_neighbours"].any():  # a recipe without neighbours, whose loss is 0
+        del columns["loss_neighbours"], columns["accuracy_neighbours"]
     figure = Figure(figsize=(9.0, 6.4), layout="constrained")
     FigureCanvasAgg(figure)
     top, bottom = figure.subplots(2, 1, sharex=True)
@@ -45,7 +47,8 @@ def _losses(axes: Axes, columns: dict[str, np.ndarray]) -> None:
         ("loss_local", "local", _LOCAL),
         ("loss_neighbours", "neighbouring", _NEIGHBOURS),
     ):
-        _curve(axes, columns["step"], columns[name], label=label, colour=colour)
+        if name in columns:
+            _curve(axes, columns["step"], columns[name], label=label, colour=colour)
     guess = -np.log(columns["chance"])
     axes.plot(columns["step"], _smooth(guess), "--", color=_GREY, lw=1, label="guessing (local)")
     axes.set(ylabel="InfoNCE (nats)", ylim=(0, None))
@@ -60,7 +63,8 @@ def _accuracies(axes: Axes, columns: dict[str, np.ndarray]) -> None:
         ("accuracy_local", "local", _LOCAL),
         ("accuracy_neighbours", "neighbouring", _NEIGHBOURS),
     ):
-        _curve(axes, columns["step"], columns[name], label=label, colour=colour)
+        if name in columns:
+            _curve(axes, columns["step"], columns[name], label=label, colour=colour)
     _curve(axes, columns["step"], columns["recognised"], label="local, of the batch alone", colour=_BATCH)
     axes.plot(columns["step"], _smooth(columns["chance"]), "--", color=_GREY, lw=1, label="guessing")
     axes.set(xlabel="step", ylabel="own key ranked first", ylim=(0, 1.02))
@@ -68,8 +72,6 @@ def _accuracies(axes: Axes, columns: dict[str, np.ndarray]) -> None:
 
 
 def _curve(axes: Axes, steps: np.ndarray, values: np.ndarray, *, label: str, colour: str) -> None:
-    if not values.any():  # a recipe without neighbours
-        return
     axes.plot(steps, values, color=colour, lw=0.4, alpha=0.3)
     axes.plot(steps, _smooth(values), color=colour, lw=1.8, label=label)
 

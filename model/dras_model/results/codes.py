@@ -3,6 +3,8 @@
 Codes are add-only: a code that has been published keeps its name and its meaning. The sentence says
 the rule, what was found and what to do next; its fields hold numbers and tag keywords, never a tag
 value that could identify a patient.
+
+It is longer than a module should be, as it is one table: whoever adds a code sees all that there are.
 """
 
 from collections.abc import Mapping

@@ -24,9 +24,8 @@ STEPS, RATE, DECAY = 200, 0.05, 0.02
 LEAST_SEEN = 5  # people with a valid patch at a location, to know its level
 # Of the spread of all locations: nobody's patch stands out because those of others are alike.
 LEAST_SPREAD = 0.25
-MOST_PATCHES = (
-    50_000  # that a direction is learnt of, which has no more weights than an embedding has components
-)
+# That a direction is learnt of, which has no more weights than an embedding has components.
+MOST_PATCHES = 50_000
 DIGITS = 5  # of a level and a spread, of which a head keeps two for every location and component
 
 

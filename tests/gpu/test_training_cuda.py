@@ -44,6 +44,8 @@ def test_a_step_on_cuda_leaves_a_finite_loss_in_either_precision(atlas) -> None:
         group = Group(device=torch.device("cuda"))
         method = Method(chosen, atlas).to(group.device)
         patches = torch.randint(-1024, 240, (2, 3, 32, 32, 32), dtype=torch.int16)
-        measured = method.step(LoadedBatch(BatchKey(0, 5, (4, 6), (0, 1)), patches), group)
+        measured = method.step(
+            LoadedBatch(BatchKey(0, 5, (4, 6), *[(0, 1)] * 3), patches, patches[:, 0]), group
+        )
         torch.cuda.synchronize()
         assert torch.isfinite(measured).all(), precision

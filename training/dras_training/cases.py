@@ -12,7 +12,7 @@ from pathlib import Path
 from dras_model.imaging.phantom import PhantomSpec
 from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
-from dras_training.people import invent
+from dras_training.people import invent, scanned_again
 from dras_training.recipe import Phantoms
 
 LISTS = (".csv", ".txt")
@@ -21,11 +21,12 @@ _SINGLE = (".nii", ".nii.gz", ".zip", ".tar", ".tar.gz", ".tgz", ".dcm")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One subject: files to read, or a phantom to make."""
+    """One scan: files to read, or a phantom to make; `person` is whose it is, where somebody may have several."""
 
     subject: str
     source: Path | PhantomSpec
     series_uid: str | None = None
+    person: str | None = None
 
 
 def list_cases(sources: Sequence[Path]) -> list[Case]:
@@ -37,8 +38,15 @@ def list_cases(sources: Sequence[Path]) -> list[Case]:
 
 
 def phantom_cases(cohort: Phantoms) -> list[Case]:
-    """Return the phantoms of a recipe."""
-    return [Case(person.name, person.spec) for person in invent(cohort)]
+    """Return the phantoms of a recipe: everybody's first scan, then everybody's second one."""
+    people = list(invent(cohort))
+    if cohort.scans == 1:
+        return [Case(person.name, person.spec) for person in people]
+    return [
+        Case(f"{person.name}-{n + 1}" if n else person.name, scanned_again(person, n), person=person.name)
+        for n in range(cohort.scans)
+        for person in people
+    ]
 
 
 def _cases_of(source: Path) -> Iterator[Case]:
@@ -59,7 +67,7 @@ def _cases_of(source: Path) -> Iterator[Case]:
 
 
 def _listed(path: Path) -> Iterator[Case]:
-    """Read a list: a path a line, or a table with the columns path and, where wanted, subject and series_uid.
+    """Read a list: a path a line, or a table with the columns path and, where wanted, subject, series_uid, person.
 
     Paths are relative to the list.
     """
@@ -75,7 +83,12 @@ def _listed(path: Path) -> Iterator[Case]:
         if not named.get("path"):
             raise _invalid(path, f"its row {number} names no path")
         place = path.parent / named["path"]
-        yield Case(named.get("subject") or _name(place), place, named.get("series_uid") or None)
+        yield Case(
+            named.get("subject") or _name(place),
+            place,
+            series_uid=named.get("series_uid") or None,
+            person=named.get("person") or None,
+        )
 
 
 def _is_single(path: Path) -> bool:

@@ -88,6 +88,6 @@ def _provenance(recipe: Recipe, store: PatchStore, atlas: Atlas, *, steps: int) 
         recipe=recipe.name,
         recipe_sha256=recipe.sha256,
         steps=steps,
-        subjects=len(store.stored),
+        subjects=len(np.unique(store.people)),
         store_sha256=store.sha256,
     )

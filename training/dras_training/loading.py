@@ -14,10 +14,14 @@ _AHEAD = 4  # batches that each loader process keeps ready
 
 
 class LoadedBatch(NamedTuple):
-    """A batch's key and this process' share of its patches (n, 1 + R, 32, 32, 32) int16: centre, neighbours."""
+    """A batch's key and this process' share of its patches, int16.
+
+    `patches` (n, 1 + R, 32, 32, 32) are the query's centre and neighbours, `centres` (n, 32, 32, 32) the key's.
+    """
 
     key: BatchKey
     patches: Tensor
+    centres: Tensor
 
 
 class _Patches(Dataset[LoadedBatch]):
@@ -28,8 +32,12 @@ class _Patches(Dataset[LoadedBatch]):
 
     def __getitem__(self, key: BatchKey) -> LoadedBatch:
         mine = share_of(len(key.subjects), rank=self._rank, world=self._world)
-        patches = self._store.read((key.location, *key.neighbours), key.subjects[mine])
-        return LoadedBatch(key, torch.from_numpy(patches))
+        patches = torch.from_numpy(self._store.read((key.location, *key.neighbours), key.subjects[mine]))
+        if key.keys == key.subjects:
+            return LoadedBatch(key, patches, patches[:, 0])
+        return LoadedBatch(
+            key, patches, torch.from_numpy(self._store.read((key.location,), key.keys[mine])[:, 0])
+        )
 
 
 class _Keys:

@@ -94,12 +94,13 @@ class Method(nn.Module):
         drawn = self.draw(batch.key.step)
         self._move_key_encoder()
         patches = batch.patches.to(group.device, non_blocking=True)
-        keys = self._keys(patches[:, 0], batch.key.location, drawn, group)
-        subjects = torch.tensor(batch.key.subjects, device=group.device)
+        centres = batch.centres.to(group.device, non_blocking=True)
+        keys = self._keys(centres, batch.key.location, drawn, group)
+        people = torch.tensor(batch.key.people, device=group.device)
         measured = self._accumulate(
-            patches, batch, (drawn, keys, subjects), group=group, query=query or self.query
+            patches, batch, (drawn, keys, people), group=group, query=query or self.query
         )
-        self.queues.push(self._queue(batch.key.location), keys, subjects)
+        self.queues.push(self._queue(batch.key.location), keys, people)
         return measured
 
     def commit_statistics(self) -> None:
@@ -117,28 +118,28 @@ class Method(nn.Module):
         query: DistributedDataParallel | EncoderNetwork,
     ) -> Tensor:
         """Add up the gradients of the parts of this process' share."""
-        drawn, keys, subjects = known
+        drawn, keys, people = known
         parts = self.recipe.optimisation.accumulate
-        mine = torch.arange(len(subjects))[group.share(len(subjects))]
+        mine = torch.arange(len(people))[group.share(len(people))]
         measured = torch.zeros(len(MEASURES), device=group.device)
         for i, (part, rows) in enumerate(zip(patches.chunk(parts), mine.chunk(parts), strict=True)):
             images = self._query_images(part, rows, drawn)
             with _unsynchronised(query, last=i + 1 == parts):
                 projected = self._encode(query, images, (batch.key.location, *batch.key.neighbours))
                 found = self._losses(
-                    projected, rows.to(keys.device), keys, subjects, location=batch.key.location
+                    projected, rows.to(keys.device), keys, people, location=batch.key.location
                 )
                 (found[0] / parts).backward()  # type: ignore[no-untyped-call]
             measured += found.detach() / parts
         return measured
 
     def _losses(
-        self, projected: Tensor, rows: Tensor, keys: Tensor, subjects: Tensor, *, location: int
+        self, projected: Tensor, rows: Tensor, keys: Tensor, people: Tensor, *, location: int
     ) -> Tensor:
         """Return MEASURES of `projected` ((1 + R) n, c), location by location: rows `rows` (n,) of the batch."""
         contrast, own = self.recipe.contrast, keys[rows]
         queries, *neighbours = functional.normalize(projected, dim=1).chunk(1 + contrast.neighbours)
-        negatives, left_out = self._negatives(location, rows, keys, subjects)
+        negatives, left_out = self._negatives(location, rows, keys, people)
         compare = {"negatives": negatives, "left_out": left_out}
         local = local_logits(queries, own, temperature=contrast.temperature, **compare)
         loss_local, (loss_near, found) = info_nce(local), self._near(neighbours, own, compare)
@@ -161,16 +162,14 @@ class Method(nn.Module):
     def _queue(self, location: int) -> int:
         return location if self.recipe.contrast.conditioned else 0
 
-    def _negatives(
-        self, location: int, rows: Tensor, keys: Tensor, subjects: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return the negatives (k, c) of the subjects in `rows` (n,), and which each leaves out (n, k)."""
-        contrast, mine = self.recipe.contrast, subjects[rows]
+    def _negatives(self, location: int, rows: Tensor, keys: Tensor, people: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the negatives (k, c) of the people in `rows` (n,), and which each leaves out (n, k)."""
+        contrast, mine = self.recipe.contrast, people[rows]
         queued = self.queues.negatives(self._queue(location))
         left_out = self.queues.left_out(self._queue(location), mine, mask_own=contrast.mask_own)
         if not contrast.batch_keys:
             return queued, left_out
-        same = mine.unsqueeze(1) == subjects
+        same = mine.unsqueeze(1) == people
         return torch.cat([queued, keys]), torch.cat([left_out, same], dim=1)
 
     def _query_images(self, patches: Tensor, rows: Tensor, drawn: Drawn) -> Tensor:

@@ -7,7 +7,7 @@ later is invented, too: a survival whose hazard is known, to try an analysis on.
 import csv
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,14 @@ def invent(cohort: Phantoms) -> Iterator[Person]:
     return (_person(cohort.seed + i, cohort) for i in range(cohort.count))
 
 
+def scanned_again(person: Person, repeat: int) -> PhantomSpec:
+    """Return the scan `repeat` of a person: another breath, kernel, noise and thickness; 0 is the first scan."""
+    if repeat == 0:
+        return person.spec
+    generator = np.random.Generator(np.random.PCG64([person.spec.seed, 0x9A8, repeat]))
+    return replace(person.spec, repeat=repeat, **_scan(generator))
+
+
 def write_truth(cohort: Phantoms, path: Path, *, scans: Path | None = None, heard: Heard = to_nobody) -> int:
     """Write a row a person to a CSV file; return how many. Raises SetupRefused OUTPUT_NOT_WRITABLE.
 
@@ -114,15 +122,21 @@ def _person(seed: int, cohort: Phantoms) -> Person:
         slice_mm=COVERAGE_MM / cohort.n_slices,
         emphysema=_emphysema(generator),
         build=_build(generator),
-        inflation=float(generator.uniform(0.85, 1.05)),
-        noise_hu=float(generator.uniform(5.0, 30.0)),
-        kernel=Kernel.SHARP if generator.random() < SHARP else Kernel.SOFT,
-        thickness_mm=float(generator.choice(THICKNESSES_MM)),
+        **_scan(generator),
     )
     disease = spec.emphysema
     hazard = BASE_HAZARD * np.exp(RISK.get(disease.kind, 0.0) * disease.fraction)
     dies, leaves = generator.exponential(1.0 / hazard), generator.uniform(0.5, 1.0) * FOLLOWED_YEARS
     return Person(f"phantom-{seed:05}", spec, years=float(min(dies, leaves)), died=bool(dies <= leaves))
+
+
+def _scan(generator: np.random.Generator) -> dict[str, Any]:
+    return {
+        "inflation": float(generator.uniform(0.85, 1.05)),
+        "noise_hu": float(generator.uniform(5.0, 30.0)),
+        "kernel": Kernel.SHARP if generator.random() < SHARP else Kernel.SOFT,
+        "thickness_mm": float(generator.choice(THICKNESSES_MM)),
+    }
 
 
 def _emphysema(generator: np.random.Generator) -> Emphysema:

@@ -31,6 +31,8 @@ from dras_training.telling import to_nobody
 
 Heard = Callable[[CaseRecord, int, int], None]
 
+_OTHER_STUDY = 1_000_000  # added to a person's seed: every scan is a study of its own
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -95,10 +97,15 @@ def prepare_store(
 def _record(case: Case, slot: int, outcome: _Cut | StudyRefused) -> CaseRecord:
     if isinstance(outcome, StudyRefused):
         return CaseRecord(
-            subject=case.subject, status="refused", code=outcome.code.value, sentence=str(outcome)
+            subject=case.subject,
+            person=case.person,
+            status="refused",
+            code=outcome.code.value,
+            sentence=str(outcome),
         )
     return CaseRecord(
         subject=case.subject,
+        person=case.person,
         status="stored",
         slot=slot,
         input_sha256=outcome.input_sha256,
@@ -178,6 +185,6 @@ def _files(case: Case, folder: Path) -> Path:
 def write_phantom(spec: PhantomSpec, folder: Path) -> Path:
     """Write a phantom as the DICOM series that a patient would be; return where it lies."""
     place = folder / "series"
-    options = SeriesOptions(seed=spec.seed, slice_thickness_mm=spec.thickness_mm)
+    options = SeriesOptions(seed=spec.seed + _OTHER_STUDY * spec.repeat, slice_thickness_mm=spec.thickness_mm)
     write_series(make_phantom(spec).volume, place, options)
     return place

@@ -93,10 +93,12 @@ def plan(recipe: Recipe, store: PatchStore, atlas: Atlas) -> Schedule:
         locations=np.arange(0, len(atlas.corners), recipe.data.location_step),
         batch=recipe.optimisation.batch,
         seed=recipe.optimisation.seed,
+        people=store.people,
+        other_scan=recipe.contrast.other_scan,
     )
     if schedule.steps_per_epoch == 0:
-        n, batch = len(store.stored), recipe.optimisation.batch
-        reason = f"no location has the {batch} subjects of a batch; the store holds {n}"
+        n, batch = len(np.unique(store.people)), recipe.optimisation.batch
+        reason = f"no location has the {batch} people of a batch; the store holds {n}"
         raise SetupRefused(Code.STORE_INVALID, name=store.path.name, reason=reason)
     return schedule
 

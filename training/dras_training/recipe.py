@@ -37,6 +37,7 @@ class Phantoms(Section):
     """An invented cohort, for a recipe that needs no patients."""
 
     count: int = Field(ge=2)
+    scans: int = Field(1, ge=1, description="of each person: another breath, kernel, noise and thickness")
     seed: int = Field(0, ge=0)
     n_slices: int = Field(80, ge=40)
     matrix: int = Field(128, ge=64)
@@ -61,6 +62,9 @@ class Contrast(Section):
     )
     mask_own: bool = Field(
         False, description="leave keys of the query's own subject out of the negatives (small cohorts)"
+    )
+    other_scan: float = Field(
+        0.0, ge=0, le=1, description="how often a key is of another scan of the person, where there is one"
     )
 
 

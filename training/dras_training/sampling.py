@@ -15,20 +15,27 @@ from dras_model.imaging.atlas import Atlas
 
 @dataclass(frozen=True, slots=True)
 class BatchKey:
-    """One batch: `subjects` at `location`, and the locations nearest to it."""
+    """One batch: `subjects` at `location`, and the locations nearest to it.
+
+    A subject is one scan; `keys` are the subjects that keys are made of, `people` whose scans both are, row by row.
+    """
 
     step: int
     location: int
     neighbours: tuple[int, ...]
     subjects: tuple[int, ...]
+    keys: tuple[int, ...]
+    people: tuple[int, ...]
 
 
 @dataclass(eq=False)
 class Schedule:
     """Batches of one location each, all locations mixed within an epoch.
 
-    In an epoch every location is visited with every subject that has it and its neighbours, but for the rest that
-    fills no batch: another one in every epoch. A location that has no batch of subjects at all is left out.
+    In an epoch every location is visited with everybody who has it and its neighbours, but for the rest that fills
+    no batch: another one in every epoch. A location that has no batch of people at all is left out.
+    Nobody is twice in a batch. Which scan is taken is drawn, and so is, with a probability of `other_scan`, another
+    scan of the same person for the key.
     """
 
     valid: NDArray[np.bool_]  # (subjects, locations)
@@ -36,12 +43,16 @@ class Schedule:
     locations: NDArray[np.int64]  # that are trained on
     batch: int
     seed: int
+    people: NDArray[np.int64] | None = None  # (subjects,), whose scan each is; nobody's second one by default
+    other_scan: float = 0.0
     _plan: tuple[int, NDArray[np.int64]] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        whole = self.valid & self.valid[:, self.neighbours].all(axis=2)
-        self._eligible = {int(at): np.flatnonzero(whole[:, at]) for at in self.locations}
-        visits = {at: len(subjects) // self.batch for at, subjects in self._eligible.items()}
+        self._whole = self.valid & self.valid[:, self.neighbours].all(axis=2)
+        self._whose = np.arange(len(self.valid)) if self.people is None else self.people
+        self._once = len(np.unique(self._whose)) == len(self._whose)
+        self._eligible = {int(at): np.unique(self._whose[self._whole[:, at]]) for at in self.locations}
+        visits = {at: len(people) // self.batch for at, people in self._eligible.items()}
         self._visits = np.array([(at, i) for at, n in visits.items() for i in range(n)], dtype=np.int64)
         self.left_out = [at for at, n in visits.items() if n == 0]
 
@@ -55,13 +66,26 @@ class Schedule:
         epoch, place = divmod(step, self.steps_per_epoch)
         location, visit = (int(i) for i in self._order(epoch)[place])
         drawn = self._generator(epoch, location).permutation(self._eligible[location])
-        subjects = drawn[visit * self.batch : (visit + 1) * self.batch]
+        people = tuple(drawn[visit * self.batch : (visit + 1) * self.batch].tolist())
         near = tuple(int(i) for i in self.neighbours[location])
-        return BatchKey(step, location, near, tuple(int(i) for i in subjects))
+        if self._once:
+            return BatchKey(step, location, near, people, people, people)
+        generator = self._generator(epoch, location, visit)
+        subjects, keys = zip(*(self._scans(who, location, generator) for who in people), strict=True)
+        return BatchKey(step, location, near, subjects, keys, people)
 
     def keys(self, start: int, stop: int) -> Iterator[BatchKey]:
         """Yield the batches of steps `start` to `stop` - 1."""
         return map(self.key, range(start, stop))
+
+    def _scans(self, who: int, location: int, generator: np.random.Generator) -> tuple[int, int]:
+        """Draw a scan of a person that has the location and its neighbours, and one that has the location."""
+        own = self._whose == who
+        scan = int(generator.choice(np.flatnonzero(own & self._whole[:, location])))
+        others = np.flatnonzero(own & self.valid[:, location])
+        others = others[others != scan]
+        wanted, choice = generator.random() < self.other_scan, generator.random()
+        return scan, int(others[int(choice * len(others))]) if wanted and len(others) else scan
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         if self._plan is None or self._plan[0] != epoch:

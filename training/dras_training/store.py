@@ -39,11 +39,12 @@ class About(Section):
 
 
 class CaseRecord(Section):
-    """One line of `cases.jsonl`: a subject that is in the store, or why it is not."""
+    """One line of `cases.jsonl`: a subject that is in the store, or why it is not; `person`: whose scan it is."""
 
     subject: str
     status: Literal["stored", "refused"]
     slot: int | None = None
+    person: str | None = None
     input_sha256: str | None = None
     valid: str | None = Field(None, description="one bit a location, packed, in base64")
     code: str | None = None
@@ -114,9 +115,16 @@ class PatchStore:
         return np.stack(rows) if rows else np.zeros((0, n), dtype=np.bool_)
 
     @property
+    def people(self) -> NDArray[np.int64]:
+        """Whose scan each subject is, (subjects,): the number of the person's first one."""
+        named = [("person", r.person) if r.person else ("subject", r.subject) for r in self.stored]
+        first = {who: i for i, who in reversed(list(enumerate(named)))}
+        return np.array([first[who] for who in named], dtype=np.int64)
+
+    @property
     def sha256(self) -> str:
-        """The identity of what can be read: atlas, subjects in their order, and which patches are valid."""
-        told = [[r.slot, r.input_sha256, r.valid] for r in self.stored]
+        """The identity of what can be read: atlas, subjects in their order, whose, and which patches are valid."""
+        told = [[r.slot, r.input_sha256, r.valid, *filter(None, [r.person])] for r in self.stored]
         return hashlib.sha256(json.dumps([self.about.atlas_sha256, told]).encode()).hexdigest()
 
     def read(self, locations: Sequence[int], subjects: Sequence[int]) -> NDArray[np.int16]:

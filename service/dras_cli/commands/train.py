@@ -54,8 +54,9 @@ def prepare(
     """Cut the patches of a cohort into the store that training reads; go on where it stopped.
 
     SOURCES are folders with an entry a subject (a folder of DICOM, a zip or tar, a NIfTI file), single studies, or
-    lists (.csv or .txt: a path a line, or a table with the columns path, subject, series_uid). Without any, the
-    phantoms of the recipe are made. A case that cannot be used is recorded in the store's cases.jsonl and skipped.
+    lists (.csv or .txt: a path a line, or a table with the columns path, subject, series_uid, and person, whose
+    scan it is where somebody has several). Without any, the phantoms of the recipe are made. A case that cannot be
+    used is recorded in the store's cases.jsonl and skipped.
     """
     from dras_training.cases import list_cases, phantom_cases  # noqa: PLC0415
     from dras_training.prepare import prepare_store  # noqa: PLC0415

@@ -40,7 +40,8 @@ class NamedBundle(click.ParamType[tuple[str, str]]):
     help="The first is judged, any others are ablations.",
 )
 @click.option(
-    "--control", help="Bundle, by its NAME, that ablations are compared with; the first by default."
+    "--control",
+    help="Bundle, by its NAME, for ablations that were trained less than the first; others are held against that.",
 )
 @click.option("-o", "--out", type=AnyPath, required=True, help="The document, .md; its JSON lies beside it.")
 @click.option(

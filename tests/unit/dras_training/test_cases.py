@@ -30,14 +30,14 @@ def test_a_folder_of_slices_is_one_subject(tmp_path):
 
 def test_a_list_names_paths_beside_itself_and_what_it_wants_to_say_of_them(tmp_path):
     table = tmp_path / "cohort.csv"
-    table.write_text("subject,path,series_uid\nA,x/a,1.2.3\n,x/b.nii.gz,\n", "utf-8")
+    table.write_text("subject,path,series_uid,person\nA,x/a,1.2.3,\n,x/b.nii.gz,,somebody\n", "utf-8")
     plain = tmp_path / "more.txt"
     plain.write_text("# of the second site\n/elsewhere/c\n", "utf-8")
-    found = [(case.subject, str(case.source), case.series_uid) for case in list_cases([table, plain])]
-    assert found == [
-        ("A", str(tmp_path / "x/a"), "1.2.3"),
-        ("b", str(tmp_path / "x/b.nii.gz"), None),
-        ("c", "/elsewhere/c", None),
+    cases = list_cases([table, plain])
+    assert [(case.subject, str(case.source), case.series_uid, case.person) for case in cases] == [
+        ("A", str(tmp_path / "x/a"), "1.2.3", None),
+        ("b", str(tmp_path / "x/b.nii.gz"), None, "somebody"),
+        ("c", "/elsewhere/c", None, None),
     ]
 
 
@@ -64,3 +64,10 @@ def test_phantoms_are_the_same_people_every_time_and_differ_from_each_other():
     assert len({(spec.seed, spec.noise_hu) for spec in specs}) == 40
     healthy = sum(spec.emphysema.fraction == 0 for spec in specs)
     assert 2 <= healthy <= 20
+
+
+def test_people_who_are_scanned_twice_are_two_cases_of_one_person_and_their_first_scans_stay_as_they_are():
+    once, twice = phantom_cases(Phantoms(count=3, seed=5)), phantom_cases(Phantoms(count=3, scans=2, seed=5))
+    assert [case.source for case in twice[:3]] == [case.source for case in once]
+    assert [case.person for case in twice] == [case.subject for case in once] * 2
+    assert len({case.subject for case in twice}) == 6

@@ -89,6 +89,21 @@ def test_recognised_counts_among_the_keys_of_the_batch_alone(recipe, few_corners
     assert float(found[MEASURES.index("recognised")]) == 0.75
 
 
+def test_keys_are_made_of_the_other_scan_where_the_batch_brings_one(store, recipe, few_corners):
+    batch = next(batches(store, plan(recipe, store, few_corners), steps=(0, 1), workers=0))
+    other = batch._replace(centres=torch.from_numpy(store.read((batch.key.location,), (6, 7, 6, 7))[:, 0]))
+    queued = {}
+    for name, brought in (("same", batch), ("other", other)):
+        method = Method(recipe, few_corners)
+        drawn, group = method.draw(0), Group()
+        method.step(brought, group)
+        queued[name] = method.queues.keys[batch.key.location, :4]
+        method = Method(recipe, few_corners)
+        expected = method._keys(brought.centres, batch.key.location, drawn, group)
+        torch.testing.assert_close(queued[name], expected)
+    assert not torch.allclose(queued["same"], queued["other"], atol=1e-3)
+
+
 def test_views_and_orders_are_functions_of_the_step(recipe, few_corners):
     first, second = (Method(recipe, few_corners) for _ in range(2))
     assert torch.equal(first.draw(7).views.affine, second.draw(7).views.affine)

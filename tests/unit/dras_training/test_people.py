@@ -1,12 +1,13 @@
 """Invented people: the same for all, of any number, and so varied that none of their traits tells another."""
 
 import csv
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
 from dras_model.imaging.phantom.spec import EmphysemaKind
-from dras_training.people import BASE_HAZARD, ROOM, invent, write_truth
+from dras_training.people import BASE_HAZARD, ROOM, invent, scanned_again, write_truth
 from dras_training.recipe import Phantoms
 
 COHORT = Phantoms(count=600, seed=10)
@@ -73,3 +74,15 @@ def test_the_table_of_the_truth_is_that_of_the_people(people, tmp_path):
     with (tmp_path / "truth.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows[3] == {name: str(value) for name, value in people[3].row.items()}
+
+
+def test_a_further_scan_is_of_the_same_person_by_another_scanner_in_another_breath(people):
+    scanner = {"inflation", "noise_hu", "kernel", "thickness_mm", "repeat"}
+    pairs = [(person.spec, scanned_again(person, 1)) for person in people]
+    for first, second in pairs:
+        once, again = asdict(first), asdict(second)
+        assert {name for name in once if once[name] != again[name]} <= scanner
+        assert (once["inflation"], once["noise_hu"]) != (again["inflation"], again["noise_hu"])
+    assert scanned_again(people[0], 0) == people[0].spec
+    breaths = np.array([(first.inflation, second.inflation) for first, second in pairs])
+    assert abs(np.corrcoef(breaths.T)[0, 1]) < 0.15

@@ -37,6 +37,7 @@ def test_the_published_recipe_says_what_was_published():
         "batch_keys": False,
         "conditioned": True,
         "mask_own": False,
+        "other_scan": 0.0,
     }
     views = told["augmentation"]
     assert (views["translation_voxels"], views["rotation_degrees"], views["scale"]) == (12.0, 10.0, 0.1)

@@ -9,13 +9,14 @@ from dras_training.sampling import Schedule, nearest_locations
 LOCATIONS, SUBJECTS, BATCH = 5, 8, 3
 
 
-def schedule(*, valid=None, seed=0, locations=range(LOCATIONS)):
+def schedule(*, valid=None, seed=0, locations=range(LOCATIONS), **scans):
     return Schedule(
         valid=np.ones((SUBJECTS, LOCATIONS), dtype=np.bool_) if valid is None else valid,
         neighbours=np.array([[1, 2], [0, 2], [1, 3], [2, 4], [3, 2]]),
         locations=np.array(list(locations)),
         batch=BATCH,
         seed=seed,
+        **scans,
     )
 
 
@@ -72,6 +73,48 @@ def test_a_location_without_a_batch_of_subjects_is_left_out():
     made = schedule(valid=valid)
     assert made.left_out == [0, 1]
     assert {key.location for key in epoch(made)} == {2, 3, 4}
+
+
+# Subjects 0 to 7 are scans of five people, who are numbered by their first ones.
+WHOSE = np.array([0, 1, 2, 3, 4, 0, 1, 0])
+
+
+def test_nobody_is_twice_in_a_batch_however_many_scans_there_are_of_them():
+    for key in epoch(schedule(people=WHOSE, other_scan=0.5), 1):
+        assert len(set(key.people)) == BATCH
+        assert WHOSE[list(key.subjects)].tolist() == WHOSE[list(key.keys)].tolist() == list(key.people)
+
+
+def test_every_scan_of_a_person_is_drawn():
+    keys = itertools.chain.from_iterable(epoch(schedule(people=WHOSE), n) for n in range(12))
+    assert {s for key in keys for s in key.subjects} == set(range(SUBJECTS))
+
+
+@pytest.mark.parametrize(("asked", "least", "most"), [(0.0, 0.0, 0.0), (0.5, 0.4, 0.6), (1.0, 1.0, 1.0)])
+def test_a_key_is_of_another_scan_as_often_as_asked_and_of_the_same_where_there_is_no_other(
+    asked, least, most
+):
+    keys = [key for n in range(60) for key in epoch(schedule(people=WHOSE, other_scan=asked), n)]
+    rows = [row for key in keys for row in zip(key.people, key.subjects, key.keys, strict=True)]
+    assert all(scan == other for who, scan, other in rows if who in {2, 3, 4})
+    several = [scan != other for who, scan, other in rows if who in {0, 1}]
+    assert len(several) > 300
+    assert least <= np.mean(several) <= most
+
+
+def test_a_key_is_of_a_scan_that_has_the_location():
+    valid = np.ones((SUBJECTS, LOCATIONS), dtype=np.bool_)
+    valid[6, :] = valid[[5, 7], 4] = (
+        False  # the second scan of person 1 has nothing, two of person 0 lack location 4
+    )
+    for n in range(8):
+        for key in epoch(schedule(valid=valid, people=WHOSE, other_scan=1.0), n):
+            assert valid[list(key.keys), key.location].all()
+            assert valid[np.ix_(key.subjects, (key.location, *key.neighbours))].all()
+
+
+def test_scans_of_people_who_have_one_are_drawn_as_subjects_are():
+    assert epoch(schedule()) == epoch(schedule(people=np.arange(SUBJECTS), other_scan=1.0))
 
 
 def test_only_the_locations_asked_for_are_visited_and_their_neighbours_are_any():

@@ -52,6 +52,33 @@ def test_a_subject_counts_once_its_line_is_whole(small, few_corners):
     assert len(PatchStore.open(small.path, few_corners).records) == 2
 
 
+def test_scans_of_one_person_are_told_by_the_first_and_belong_to_the_identity_of_a_store(
+    few_corners, tmp_path
+):
+    def filled(name, people):
+        store = PatchStore.create(tmp_path / name, few_corners, slots=4)
+        for slot, person in enumerate(people):
+            store.write(slot, cubes(6, slot))
+            valid = pack_bits(np.ones(6, dtype=np.bool_))
+            store.record(
+                CaseRecord(
+                    subject="abcd"[slot],
+                    person=person,
+                    status="stored",
+                    slot=slot,
+                    input_sha256=f"{slot}",
+                    valid=valid,
+                )
+            )
+        return PatchStore.open(store.path, few_corners)
+
+    named = filled("named", ["x", None, "x", "b"])  # somebody called b is not the subject b
+    assert named.people.tolist() == [0, 1, 0, 3]
+    alone = filled("alone", [None] * 4)
+    assert alone.people.tolist() == [0, 1, 2, 3]
+    assert named.sha256 != alone.sha256
+
+
 def test_a_shard_takes_the_room_of_what_is_written(small):
     small.write(0, cubes(6, 0))
     used = (small.path / "shard-00000.npy").stat().st_blocks * 512

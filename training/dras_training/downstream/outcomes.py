@@ -1,5 +1,7 @@
 """The user's table: who has which outcome. CSV or Parquet, a row a person; the column `subject` names them.
 
+A subject is a scan. A column `person` may say whose; two of one person are refused, who would be judged by a model
+that was fitted to them.
 A cell that is empty is an outcome that is not known, and costs nobody but its own row.
 """
 
@@ -18,7 +20,7 @@ from dras_model.results.codes import Code
 from dras_model.results.errors import SetupRefused
 from dras_training.downstream.people import People
 
-SUBJECT = "subject"
+SUBJECT, PERSON = "subject", "person"
 Kind: TypeAlias = Literal["regression", "classification"]
 MOST_CLASSES = 10
 LEAST_PEOPLE, LEAST_OF_A_CLASS = 20, 5  # fewer leave folds without any
@@ -77,11 +79,19 @@ def read_table(path: Path) -> Table:
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, pa.ArrowException) as fault:
         raise SetupRefused(Code.TABLE_INVALID, name=path.name, reason="it cannot be read") from fault
     table = Table(path.name, columns)
-    subjects = [cell for cell in table.column(SUBJECT) if cell is not None]
-    if len(set(subjects)) != len(subjects):
-        twice = next(name for i, name in enumerate(subjects) if name in subjects[:i])
-        raise table.refused(f"it has more than one row of a subject (row {subjects.index(twice) + 2} is one)")
+    _require_once(table, SUBJECT)
+    if PERSON in table.columns:
+        _require_once(table, PERSON)
     return table
+
+
+def _require_once(table: Table, column: str) -> None:
+    """Raise SetupRefused TABLE_INVALID where somebody is named twice."""
+    seen: set[str] = set()
+    for row, cell in enumerate(table.column(column)):
+        if cell is not None and cell in seen:
+            raise table.refused(f"it has more than one row of a {column} (row {row + 2} is one)")
+        seen |= {cell} if cell is not None else set()
 
 
 def rows_of(table: Table, people: People) -> NDArray[np.int64]:

@@ -39,13 +39,14 @@ REGIONS = tuple(
     Region(f"{side}_{third}") for side in ("right", "left") for third in ("basal", "middle", "apical")
 )
 SHIFT_MM = 2
-# What is drawn twice: as `base` says, and with one thing changed.
+# What is drawn twice: as `base` says, and with one thing changed. A kernel and a thickness are other
+# reconstructions of the same rays; more noise and another breath are other scans, of other noise.
 BASE = {"kernel": Kernel.SOFT, "noise_hu": 10.0, "thickness_mm": 1.25, "inflation": 1.0}
 CHANGES: dict[str, dict[str, object]] = {
     "kernel": {"kernel": Kernel.SHARP},
-    "noise": {"noise_hu": 25.0},
+    "noise": {"noise_hu": 25.0, "repeat": 1},
     "thickness": {"thickness_mm": 5.0},
-    "inflation": {"inflation": 0.92},
+    "inflation": {"inflation": 0.92, "repeat": 1},
 }
 SHIFT = "shift"  # of every patch by SHIFT_MM along every axis, in the base itself
 # Of one amount for all kinds, so that the amount does not tell the kind; and more where it fits.
@@ -110,12 +111,13 @@ class Kept:
 
 
 def people_of(store: PatchStore, cohort: Phantoms, *, skip: int, most: int) -> tuple[list[int], list[Person]]:
-    """Return up to `most` subjects of a store after the first `skip`, and who they are.
+    """Return up to `most` people of a store after the first `skip`: the subjects of their first scans, and who.
 
     Raises SetupRefused COHORT_INVALID where one is nobody of the cohort.
     """
     known = {person.name: person for person in invent(cohort)}
-    rows = list(range(len(store.stored)))[skip : skip + most]
+    first = np.flatnonzero(store.people == np.arange(len(store.people)))
+    rows = first[skip : skip + most].tolist()
     names = [store.stored[row].subject for row in rows]
     strangers = [name for name in names if name not in known]
     if strangers or not names:

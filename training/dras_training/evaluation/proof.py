@@ -61,7 +61,9 @@ class Plan:
     """
 
     bundles: Mapping[str, Bundle]  # the first is judged, the others are ablations
-    control: str | None = None  # of `bundles`: what ablations are ablations of; the first by default
+    control: str | None = (
+        None  # of `bundles`: what ablations are held against that were trained less; else the first
+    )
     untrained: Bundle
     atlas: Atlas
     store: PatchStore
@@ -131,7 +133,8 @@ def evaluate(plan: Plan, heard: Heard = to_nobody) -> dict[str, Any]:
     questions += _places(plan, material, systems, encoded, truth, heard)
     heard(f"asking by the {plan.plain}")
     plain = ask(truth, encoded, plan.plain)
-    told = [_told(question, systems, plan.control or judged) for question in questions]
+    against = _against(systems)
+    told = [_told(question, systems, against) for question in questions]
     agreements = {} if not material.pairs else _robustness(plan, material, systems)
     return {
         "schema_version": "1.1",
@@ -201,11 +204,23 @@ def _places(
         yield from inserted_questions(list(material.scans.values()), encoded, inserted, truth, plan.pooling)
 
 
-def _told(question: Question, systems: Sequence[System], control: str) -> dict[str, Any]:
+def _against(systems: Sequence[System]) -> dict[str, str]:
+    """Return what each other system is held against: what is judged, or the control of an ablation.
+
+    An ablation that was trained as long as what is judged is held against that, like against like.
+    """
+    judged = systems[0]
+    control = next((system for system in systems if system.kind == "control"), judged)
+
+    def opponent(system: System) -> System:
+        as_long = system.steps is not None and system.steps == judged.steps
+        return judged if as_long or system.kind != "ablation" else control
+
+    return {system.name: opponent(system).name for system in systems[1:]}
+
+
+def _told(question: Question, systems: Sequence[System], against: Mapping[str, str]) -> dict[str, Any]:
     """Return a question's figures, and how much better than each other system the one it is held against is."""
-    against = {
-        system.name: control if system.kind == "ablation" else systems[0].name for system in systems[1:]
-    }
     return {
         "key": question.key,
         "title": question.form.title,

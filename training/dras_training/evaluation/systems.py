@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dras_model.encoder.bundle import Bundle
+from dras_model.encoder.manifest import Trained
 from dras_model.encoder.runtime import Encoder
 from dras_model.imaging.atlas import Atlas
 from dras_training.downstream.dense import Encodes
@@ -27,21 +28,24 @@ Kind: TypeAlias = Literal["judged", "control", "ablation", "baseline"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class System:
-    """Something that makes embeddings, and what it is called; `told` says what it is."""
+    """Something that makes embeddings, what it is called and is, and how many `steps` it was trained."""
 
     name: str
     kind: Kind
     encoder: Encodes
     told: str
+    steps: int | None = None
 
     @classmethod
     def of(cls, bundle: Bundle, *, name: str, kind: Kind, threads: int | None, kept: Path) -> "System":
         """Open a bundle, whose embeddings are kept in a folder. Raises SetupRefused."""
-        training = bundle.manifest.training.summary
+        training = bundle.manifest.training
         experts = bundle.manifest.encoder.num_experts
-        told = f"{bundle.manifest.name}: {training}, {experts} experts, bundle {bundle.sha256[:12]}"
+        told = f"{bundle.manifest.name}: {training.summary}, {experts} experts, bundle {bundle.sha256[:12]}"
         encoder = Encoder.open(bundle, threads=threads)
-        return cls(name, kind, Remembering(encoder, kept / "embeddings" / bundle.sha256[:16]), told)
+        remembering = Remembering(encoder, kept / "embeddings" / bundle.sha256[:16])
+        steps = training.steps if isinstance(training, Trained) else None
+        return cls(name, kind, remembering, told, steps=steps)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -38,7 +38,7 @@ def make_phantom(spec: PhantomSpec | None = None) -> Phantom:
     scanned = np.empty(truth.hu.shape, dtype=np.float32)
 
     def scan(index: int) -> None:
-        rng = np.random.default_rng([spec.seed, 4, index])
+        rng = np.random.default_rng([spec.seed, 4, index, spec.repeat])
         exact = truth.hu[index].astype(np.float32)
         scanned[index] = scan_slice(exact, kernel=spec.kernel, noise_hu=spec.noise_hu, rng=rng)
 

@@ -61,7 +61,8 @@ class PhantomSpec:
     Without `pixel_mm` and `slice_mm`, `matrix` and `n_slices` divide a field of view of 384 mm and a
     coverage of 300 mm, the whole thorax, whatever their number. `thickness_mm` is independent of the distance
     between slices; above 1.25 mm, slices are averages. `inflation` is 1 at full inspiration and about 0.5 after
-    breathing out. `noise_hu` is the standard deviation in water; 0 makes the scan exact.
+    breathing out. `noise_hu` is the standard deviation in water; 0 makes the scan exact. `repeat` counts further
+    scans of the same person, who is the same in all; the noise is not.
     """
 
     seed: int = 0
@@ -76,6 +77,7 @@ class PhantomSpec:
     inflation: float = 1.0
     noise_hu: float = 15.0
     kernel: Kernel = Kernel.SOFT
+    repeat: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kernel", Kernel(self.kernel))
@@ -84,8 +86,11 @@ class PhantomSpec:
         if not 0.3 <= self.inflation <= 1.2:
             raise ValueError(f"inflation lies between 0.3 and 1.2, found {self.inflation}")
         sizes = (self.pixel_mm, self.slice_mm, self.thickness_mm)
-        if any(size is not None and size <= 0 for size in sizes) or self.noise_hu < 0 or self.seed < 0:
-            raise ValueError("sizes are positive; noise and seed are not negative")
+        if (
+            any(size is not None and size <= 0 for size in sizes)
+            or min(self.noise_hu, self.seed, self.repeat) < 0
+        ):
+            raise ValueError("sizes are positive; noise, seed and repeat are not negative")
 
     @property
     def grid(self) -> Grid:

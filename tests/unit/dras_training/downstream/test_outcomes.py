@@ -46,7 +46,8 @@ def test_csv_and_parquet_of_the_same_table_are_read_alike(tmp_path):
     ("text", "said"),
     [
         ("who,y\na,1\n", "no column subject"),
-        ("subject,y\na,1\na,2\n", "more than one row"),
+        ("subject,y\na,1\na,2\n", r"more than one row of a subject \(row 3"),
+        ("subject,person,y\na,,1\nb,x,2\nc,,3\nd,x,4\n", r"more than one row of a person \(row 5"),
         ("", "no column subject"),
     ],
 )

@@ -13,7 +13,7 @@ from dras_model.encoder.manifest import AtlasIdentity, Trained
 from dras_model.encoder.starter import Rounding, Starter
 from dras_training.evaluation.document import page, write_document
 from dras_training.evaluation.material import REGIONS, Kept, Sample
-from dras_training.evaluation.proof import Plan, evaluate
+from dras_training.evaluation.proof import Plan, _against, evaluate
 from dras_training.evaluation.questions import labels_of_few
 from dras_training.evaluation.systems import Remembering, System
 from dras_training.people import invent
@@ -59,17 +59,23 @@ def small_atlas(atlas):
 
 @pytest.fixture(scope="module")
 def figures(small_atlas, tmp_path_factory):
-    """Patches of whom is sick are lower, the sicker the lower; the kind does not show."""
+    """Patches of whom is sick are lower, the sicker the lower; the kind does not show. One is scanned twice."""
     folder, rng = tmp_path_factory.mktemp("proof"), np.random.default_rng(3)
-    store = PatchStore.create(folder / "store", small_atlas, slots=N_PEOPLE)
-    for slot, person in enumerate(invent(COHORT)):
+    store = PatchStore.create(folder / "store", small_atlas, slots=N_PEOPLE + 1)
+    people = list(invent(COHORT))
+    for slot, person in enumerate([*people, people[0]]):
         hu = rng.normal(-860.0, 30.0, (N_LOCATIONS, 32, 32, 32))
         hu[rng.random(hu.shape) < person.spec.emphysema.fraction] = -990.0
         store.write(slot, hu.astype(np.int16))
         valid = pack_bits(np.ones(N_LOCATIONS, dtype=np.bool_))
         store.record(
             CaseRecord(
-                subject=person.name, status="stored", slot=slot, input_sha256=f"{slot:064}", valid=valid
+                subject=person.name if slot < N_PEOPLE else "again",
+                person=person.name,
+                status="stored",
+                slot=slot,
+                input_sha256=f"{slot:064}",
+                valid=valid,
             )
         )
 
@@ -80,7 +86,7 @@ def figures(small_atlas, tmp_path_factory):
         store=store,
         cohort=COHORT,
         kept=folder / "kept",
-        n_people=N_PEOPLE,
+        n_people=N_PEOPLE + 1,
         n_pairs=0,
         n_maps=0,
         step=1,
@@ -99,6 +105,29 @@ def test_density_tells_how_much_and_not_which_kind(figures):
     assert found["severity"]["value"] > 0.9
     assert found["severity"]["low"] <= found["severity"]["value"] <= found["severity"]["high"]
     assert found["subtype"]["value"] < 0.75
+
+
+def test_people_are_judged_by_their_first_scans(figures):
+    assert figures["material"]["people"] == N_PEOPLE
+
+
+def test_an_ablation_is_held_against_what_was_trained_as_long():
+    main, control = (
+        System("main", "judged", None, "", steps=48),
+        System("short", "control", None, "", steps=24),
+    )
+    ablations = [
+        System(name, "ablation", None, "", steps) for name, steps in (("a", 48), ("b", 24), ("c", None))
+    ]
+    density = System("LAA-950", "baseline", None, "")
+    assert _against([main, control, *ablations, density]) == {
+        "short": "main",
+        "a": "main",
+        "b": "short",
+        "c": "short",
+        "LAA-950": "main",
+    }
+    assert set(_against([main, *ablations, density]).values()) == {"main"}
 
 
 def test_each_system_is_held_against_what_is_judged(figures):

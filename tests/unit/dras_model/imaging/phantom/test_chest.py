@@ -160,6 +160,13 @@ def test_noise_has_the_asked_deviation(small: Maker) -> None:
     assert np.std((phantom.volume.hu - phantom.truth.hu)[inside]) == pytest.approx(20.0, rel=0.03)
 
 
+def test_a_repeated_scan_shows_the_same_person_in_other_noise(small: Maker) -> None:
+    once, again = (small(noise_hu=20.0, repeat=n) for n in (0, 1))
+    assert np.array_equal(once.truth.hu, again.truth.hu)
+    noises = [(scan.volume.hu - scan.truth.hu)[:, 4:-4, 4:-4].ravel() for scan in (once, again)]
+    assert abs(np.corrcoef(noises)[0, 1]) < 0.02
+
+
 def test_soft_noise_is_smooth_and_sharp_noise_is_not(small: Maker) -> None:
     def neighbours(kernel: str) -> float:
         phantom = small(seed=1, noise_hu=20.0, kernel=kernel)

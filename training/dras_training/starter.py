@@ -13,6 +13,7 @@ from typing import Any
 from dras_model.encoder.bundle import Bundle
 from dras_model.encoder.starter import FOLDER, Starter, pack
 from dras_model.results.errors import SetupRefused
+from dras_training.evaluation.document import interval
 
 SHOWN = (
     "subtype",
@@ -101,7 +102,7 @@ def _figures(figures: Mapping[str, Any]) -> str:
     ]
     for asked in figures["questions"]:
         if asked["key"] in SHOWN:
-            shown = [_interval(asked["figures"][name]) for name in (judged, *others)]
+            shown = [interval(asked["figures"][name]) for name in (judged, *others)]
             lines.append(f"| {asked['title']} | {asked['measure']} | {' | '.join(shown)} |")
     return "\n".join(lines)
 
@@ -111,12 +112,8 @@ def _faults(figures: Mapping[str, Any]) -> str:
     leak = next(asked for asked in figures["questions"] if asked["key"] == "kernel")
     told = leak["figures"][figures["judged"]]["value"]
     lines = [f"- It tells a sharp kernel from a soft one with an AUC of {told:.2f}; 0.5 would be robust."]
-    lines += [f"- Asked and not reached: {c['asked']}. Found: {_interval(c['found'])}." for c in broken]
+    lines += [f"- Asked and not reached: {c['asked']}. Found: {interval(c['found'], 3)}." for c in broken]
     return "\n".join(lines)
-
-
-def _interval(found: Mapping[str, float]) -> str:
-    return f"{found['value']:.2f} ({found['low']:.2f} to {found['high']:.2f})".replace("-", "−")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -86,7 +86,10 @@ def page(figures: Mapping[str, Any], pictures: Mapping[str, str], *, remarks: st
 
 
 def _claims(figures: Mapping[str, Any]) -> Iterator[str]:
-    rows = [(c["asked"], _interval(c["found"]), "yes" if c["holds"] else "**no**") for c in figures["claims"]]
+    # To three places, or a figure that misses its bound would read as the bound.
+    rows = [
+        (c["asked"], interval(c["found"], 3), "yes" if c["holds"] else "**no**") for c in figures["claims"]
+    ]
     yield "## Which claims hold\n"
     yield _table(("asked", "found", "holds"), rows)
 
@@ -116,8 +119,8 @@ def _questions(figures: Mapping[str, Any], pictures: Mapping[str, str]) -> Itera
         for system in figures["systems"]:
             name = system["name"]
             apart = asked["differences"].get(name)
-            better = "" if apart is None else f"{apart['of']}: {_interval(apart)}"
-            rows.append((name, _interval(asked["figures"][name]), better))
+            better = "" if apart is None else f"{apart['of']}: {interval(apart)}"
+            rows.append((name, interval(asked["figures"][name]), better))
         head = (
             "system",
             f"{asked['measure']} (95 %)",
@@ -137,7 +140,7 @@ def _by_few(figures: Mapping[str, Any]) -> Iterator[str]:
     found += [asked for asked in figures["questions"] if asked["key"] == "detection"]
     percents = [asked["key"].removeprefix(BY_FEW) for asked in found[:-1]] + ["100"]
     rows = [
-        (system["name"], *(_interval(asked["figures"][system["name"]]) for asked in found))
+        (system["name"], *(interval(asked["figures"][system["name"]]) for asked in found))
         for system in figures["systems"]
     ]
     yield "### How many labels it takes to tell whether a region has emphysema\n"
@@ -227,8 +230,10 @@ def draw_robustness(figures: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _interval(found: Mapping[str, float]) -> str:
-    return f"{found['value']:.2f} ({found['low']:.2f} to {found['high']:.2f})".replace("-", "−")
+def interval(found: Mapping[str, float], places: int = 2) -> str:
+    """Return a value and its interval as they are written, to so many decimal places."""
+    value, low, high = (f"{found[name]:.{places}f}" for name in ("value", "low", "high"))
+    return f"{value} ({low} to {high})".replace("-", "−")
 
 
 def _quartiles(found: Sequence[float]) -> str:

@@ -139,6 +139,12 @@ def test_each_system_is_held_against_what_is_judged(figures):
         assert apart["value"] == pytest.approx(value["main"] - value[other])
 
 
+def test_a_figure_that_misses_its_bound_does_not_read_as_the_bound(figures):
+    missed = {"asked": "as much as 0.95", "found": {"value": 0.947, "low": 0.9, "high": 1.0}, "holds": False}
+    text = page({**figures, "claims": [missed]}, {"questions": "q.png"})
+    assert "| as much as 0.95 | 0.947 (0.900 to 1.000) | **no** |" in text
+
+
 def test_a_claim_holds_by_its_figures_alone(figures):
     for claim in figures["claims"]:
         baseline = "at least" in claim["asked"]

@@ -13,7 +13,7 @@ NOBODY, EMPTY = -1, -2  # owners of a vector drawn at random, and of a place tha
 
 
 class LocationQueues(nn.Module):
-    """Keys (location, place, component) and the subject each belongs to; 1.22 GB at 581 × 4096 × 128."""
+    """Keys (location, place, component) and the person each belongs to; 1.22 GB at 581 × 4096 × 128."""
 
     keys: Tensor
     owners: Tensor
@@ -35,19 +35,19 @@ class LocationQueues(nn.Module):
         """Return the keys (k, c) stored for `location`; a later push changes them."""
         return self.keys[location]
 
-    def left_out(self, location: int, subjects: Tensor, *, mask_own: bool) -> Tensor:
-        """Mark (n, k) the places that are empty and, with `mask_own`, the keys of the same subject (n,)."""
+    def left_out(self, location: int, people: Tensor, *, mask_own: bool) -> Tensor:
+        """Mark (n, k) the places that are empty and, with `mask_own`, the keys of the same person (n,)."""
         owners = self.owners[location]
-        marked = (owners == EMPTY).expand(len(subjects), -1)
-        return marked | (owners == subjects.to(owners).unsqueeze(1)) if mask_own else marked
+        marked = (owners == EMPTY).expand(len(people), -1)
+        return marked | (owners == people.to(owners).unsqueeze(1)) if mask_own else marked
 
     @torch.no_grad()
-    def push(self, location: int, keys: Tensor, subjects: Tensor) -> None:
-        """Store `keys` (n, c) of `subjects` (n,) over the oldest; of more than fit, the last ones stay."""
+    def push(self, location: int, keys: Tensor, people: Tensor) -> None:
+        """Store `keys` (n, c) of `people` (n,) over the oldest; of more than fit, the last ones stay."""
         length = self.keys.shape[1]
         start = int(self.pointers[location])
         places = torch.arange(start, start + len(keys), device=self.keys.device) % length
         kept = slice(max(0, len(keys) - length), None)
         self.keys[location, places[kept]] = keys[kept].to(self.keys)
-        self.owners[location, places[kept]] = subjects[kept].to(self.owners)
+        self.owners[location, places[kept]] = people[kept].to(self.owners)
         self.pointers[location] = (start + len(keys)) % length

@@ -61,7 +61,7 @@ class Contrast(Section):
         True, description="negatives are of the query's location; else of all, in one queue (plain MoCo)"
     )
     mask_own: bool = Field(
-        False, description="leave keys of the query's own subject out of the negatives (small cohorts)"
+        False, description="leave keys of the query's own person out of the negatives (small cohorts)"
     )
     other_scan: float = Field(
         0.0, ge=0, le=1, description="how often a key is of another scan of the person, where there is one"

@@ -1,8 +1,7 @@
 """The user's table: who has which outcome. CSV or Parquet, a row a person; the column `subject` names them.
 
 A subject is a scan. A column `person` may say whose; two of one person are refused, who would be judged by a model
-that was fitted to them.
-A cell that is empty is an outcome that is not known, and costs nobody but its own row.
+that was fitted to them. A cell that is empty is an outcome that is not known, and costs nobody but its own row.
 """
 
 import csv
@@ -89,9 +88,10 @@ def _require_once(table: Table, column: str) -> None:
     """Raise SetupRefused TABLE_INVALID where somebody is named twice."""
     seen: set[str] = set()
     for row, cell in enumerate(table.column(column)):
-        if cell is not None and cell in seen:
+        if cell in seen:
             raise table.refused(f"it has more than one row of a {column} (row {row + 2} is one)")
-        seen |= {cell} if cell is not None else set()
+        if cell is not None:
+            seen.add(cell)
 
 
 def rows_of(table: Table, people: People) -> NDArray[np.int64]:

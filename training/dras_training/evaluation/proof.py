@@ -61,9 +61,7 @@ class Plan:
     """
 
     bundles: Mapping[str, Bundle]  # the first is judged, the others are ablations
-    control: str | None = (
-        None  # of `bundles`: what ablations are held against that were trained less; else the first
-    )
+    control: str | None = None  # of `bundles`: for ablations that were trained less than the first
     untrained: Bundle
     atlas: Atlas
     store: PatchStore

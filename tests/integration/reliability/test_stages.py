@@ -58,7 +58,7 @@ def test_a_study_goes_from_worker_to_worker_each_of_one_stage(site, workers):
 def test_a_worker_killed_in_a_stage_costs_that_stage_an_attempt_and_no_other(site, workers, stage):
     others = workers(*(other for other in STAGES if other != stage))
     victim = workers(stage)
-    content = named("sleep:0.4")
+    content = named("sleep:2.0")  # longer than it takes a busy machine to see it begin and to kill
     job = site.submit(content)
     wait(
         lambda: any(line.startswith(digest_of(content, stage)) for line in lines(site)),

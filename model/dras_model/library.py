@@ -192,7 +192,7 @@ def remove_trusted_key(name: str) -> None:
 
 # The schema is in the names, so that a library of an earlier version is added to, not fallen over.
 def _starter(starter: Starter, atlas: Atlas) -> Path:
-    name = f"{STARTER}-{starter.weights_sha256[:8]}-{SCHEMA_VERSION}"
+    name = f"{STARTER}-{starter.sha256[:8]}-{SCHEMA_VERSION}"
     return _made(name, lambda path: create_starter(path, starter, atlas))
 
 

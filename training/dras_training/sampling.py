@@ -49,9 +49,11 @@ class Schedule:
 
     def __post_init__(self) -> None:
         self._whole = self.valid & self.valid[:, self.neighbours].all(axis=2)
-        self._whose = np.arange(len(self.valid)) if self.people is None else self.people
-        self._once = len(np.unique(self._whose)) == len(self._whose)
-        self._eligible = {int(at): np.unique(self._whose[self._whole[:, at]]) for at in self.locations}
+        whose = np.arange(len(self.valid)) if self.people is None else self.people
+        self._scans: dict[int, list[int]] = {}
+        for subject, who in enumerate(whose.tolist()):
+            self._scans.setdefault(who, []).append(subject)
+        self._eligible = {int(at): np.unique(whose[self._whole[:, at]]) for at in self.locations}
         visits = {at: len(people) // self.batch for at, people in self._eligible.items()}
         self._visits = np.array([(at, i) for at, n in visits.items() for i in range(n)], dtype=np.int64)
         self.left_out = [at for at, n in visits.items() if n == 0]
@@ -68,24 +70,21 @@ class Schedule:
         drawn = self._generator(epoch, location).permutation(self._eligible[location])
         people = tuple(drawn[visit * self.batch : (visit + 1) * self.batch].tolist())
         near = tuple(int(i) for i in self.neighbours[location])
-        if self._once:
-            return BatchKey(step, location, near, people, people, people)
         generator = self._generator(epoch, location, visit)
-        subjects, keys = zip(*(self._scans(who, location, generator) for who in people), strict=True)
+        subjects, keys = zip(*(self._drawn(who, location, generator) for who in people), strict=True)
         return BatchKey(step, location, near, subjects, keys, people)
 
     def keys(self, start: int, stop: int) -> Iterator[BatchKey]:
         """Yield the batches of steps `start` to `stop` - 1."""
         return map(self.key, range(start, stop))
 
-    def _scans(self, who: int, location: int, generator: np.random.Generator) -> tuple[int, int]:
+    def _drawn(self, who: int, location: int, generator: np.random.Generator) -> tuple[int, int]:
         """Draw a scan of a person that has the location and its neighbours, and one that has the location."""
-        own = self._whose == who
-        scan = int(generator.choice(np.flatnonzero(own & self._whole[:, location])))
-        others = np.flatnonzero(own & self.valid[:, location])
-        others = others[others != scan]
+        own = self._scans[who]
+        scan = int(generator.choice([i for i in own if self._whole[i, location]]))
+        others = [i for i in own if self.valid[i, location] and i != scan]
         wanted, choice = generator.random() < self.other_scan, generator.random()
-        return scan, int(others[int(choice * len(others))]) if wanted and len(others) else scan
+        return scan, others[int(choice * len(others))] if wanted and others else scan
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         if self._plan is None or self._plan[0] != epoch:

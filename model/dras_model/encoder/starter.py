@@ -49,6 +49,11 @@ class Starter(Record):
     rounding: Rounding
     weights_sha256: Sha256
 
+    @property
+    def sha256(self) -> str:
+        """The identity of the weights and of what is told of them: results name their provenance."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
 
 def pack(bundle: Bundle, folder: Path = FOLDER) -> Starter:
     """Write the weights of a trained bundle to `folder` and return what is told of them.

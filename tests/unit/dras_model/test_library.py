@@ -68,6 +68,17 @@ def test_the_weights_of_the_product_are_those_that_are_told(atlas: Atlas) -> Non
         np.testing.assert_array_equal(array, stored[name].astype(np.float32))
 
 
+def test_what_is_told_of_the_same_weights_anew_is_what_results_name(
+    atlas: Atlas, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, told = open_bundle(None, atlas), packed()
+    training = told.training.model_copy(update={"data": "7 phantoms of another description"})
+    monkeypatch.setattr("dras_model.library.packed", lambda: told.model_copy(update={"training": training}))
+    after = open_bundle(None, atlas)
+    assert "7 phantoms" in after.provenance.training
+    assert "7 phantoms" not in before.provenance.training
+
+
 def test_another_atlas_has_untrained_weights(
     atlas: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ def taken(store, recipe, atlas, *, workers, steps=(3, 12), rank=0, world=1):
     return list(batches(store, schedule, steps=steps, workers=workers, rank=rank, world=world)), schedule
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a machine of one core
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_each_batch_is_of_the_location_of_its_step_with_any_number_of_workers(
     store, recipe, few_corners, workers

@@ -28,9 +28,10 @@ def test_the_peak_of_an_earlier_study_is_forgotten() -> None:
     _fill_mb(400)
     earlier = peak_rss_mb()
     forget_peak()
-    assert peak_rss_mb() < earlier - 200
+    left = peak_rss_mb()  # what the process gives back meanwhile is no part of the next peak
+    assert left < earlier - 200
     _fill_mb(400)
-    assert peak_rss_mb() > earlier - 200
+    assert peak_rss_mb() > left + 200
 
 
 @pytest.mark.parametrize(("platform", "per_mb"), [("linux", 1024.0), ("darwin", 1024.0**2)])

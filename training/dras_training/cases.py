@@ -40,9 +40,7 @@ def list_cases(sources: Sequence[Path]) -> list[Case]:
 def phantom_cases(cohort: Phantoms) -> list[Case]:
     """Return the phantoms of a recipe: everybody's first scan, then everybody's second one."""
     people = list(invent(cohort))
-    if (
-        cohort.scans == 1
-    ):  # whose a scan is belongs to a store's identity, which one scan each leaves as it was
+    if cohort.scans == 1:  # no `person`: it belongs to a store's identity, which stays as it was
         return [Case(person.name, person.spec) for person in people]
     return [
         Case(f"{person.name}-{n + 1}" if n else person.name, scanned_again(person, n), person=person.name)
